@@ -1,0 +1,1 @@
+"""Everything that knows about training. Never imports streamlit or plotly."""

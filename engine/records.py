@@ -1,0 +1,111 @@
+"""What is recorded: the names, the bins and the shapes that all parts agree on. numpy only.
+
+Layers count from 1 at the input; row `layer - 1` of every array belongs to it and the last row
+is the output layer. A layer that the current phase does not contain is NaN in every statistic
+and zero in every count.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+#: Row `i` of `Record.scalars` is the `i`-th name; the text says what it measures.
+STATISTICS: dict[str, str] = {
+    "grad_norm": "Frobenius norm of dL/dW, L the batch-mean loss",
+    "grad_rms": "root mean square of dL/dW over the layer's weights",
+    "grad_absmax": "largest absolute entry of dL/dW",
+    "grad_zero_share": "share of the entries of dL/dW that are exactly 0 (underflow included)",
+    "grad_nonfinite_share": "share of the entries of dL/dW that are NaN or infinite",
+    "delta_rms": "root mean square of dL/dz, z the output of the layer's Linear, any norm after it",
+    "weight_rms": "root mean square of the weights",
+    "weight_mean": "mean of the weights",
+    "weight_std": "standard deviation of the weights (divided by n)",
+    "update_ratio": "norm of the step taken over norm of the weights before it",
+    "activation_mean": "mean of the activation's output over batch and units",
+    "activation_std": "standard deviation of the activation's output over batch and units",
+    "saturated_share": "share of (unit, sample) whose slope is below 5.9 % of its maximum",
+    "dead_share": "share of units that pass no gradient for any sample of the batch",
+    "grad_cosine": "cosine between dL/dW and the layer's previous recorded dL/dW",
+    "frozen": "1 where the layer is not being trained, else 0",
+}
+ROW: dict[str, int] = {name: row for row, name in enumerate(STATISTICS)}
+
+#: Gradient histogram: fixed bins of log10 |g|, a quarter decade from 1e-40 to 1e4. Fixed, so that
+#: layers, steps, runs and seeds can be added and compared.
+LOG10_LOW, LOG10_HIGH, BINS_PER_DECADE = -40, 4, 4
+GRADIENT_BINS = (LOG10_HIGH - LOG10_LOW) * BINS_PER_DECADE
+#: Columns of `Record.gradient`: exact zeros, below the bins, the bins, above them, non-finite.
+ZERO, BELOW, FIRST_BIN = 0, 1, 2
+ABOVE, NONFINITE = FIRST_BIN + GRADIENT_BINS, FIRST_BIN + GRADIENT_BINS + 1
+GRADIENT_COLUMNS = GRADIENT_BINS + 4
+
+#: Weight and activation histograms: equal bins from -range to range, plus one non-finite column.
+LINEAR_BINS = 64
+
+
+def gradient_edges() -> Floats:
+    """Edges of the gradient bins, [GRADIENT_BINS + 1], as |g|: bin i holds edge[i] <= |g| < edge[i + 1]."""
+    return np.power(10.0, LOG10_LOW + np.arange(GRADIENT_BINS + 1) / BINS_PER_DECADE)
+
+
+def gradient_centres() -> Floats:
+    """Centres of the gradient bins, [GRADIENT_BINS], as log10 |g|."""
+    return LOG10_LOW + (np.arange(GRADIENT_BINS) + 0.5) / BINS_PER_DECADE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One full look at the network, at one step."""
+
+    step: int  # optimizer steps finished before this batch; 0 is the untouched network
+    epoch: int  # epochs finished before this batch
+    phase: int  # 1-based; 1 throughout unless trained layer by layer
+    seconds: float  # of training since the run began; the only part that is not the same twice
+    scalars: Floats  # [STATISTICS, layers]
+    gradient: Counts  # [layers, GRADIENT_COLUMNS]
+    weight: Counts  # [layers, LINEAR_BINS + 1]
+    weight_range: Floats  # [layers]  half width of the bins; a power of two
+    activation: Counts  # [layers, LINEAR_BINS + 1]; the output layer's are its logits
+    activation_range: Floats  # [layers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """Loss and accuracy of each batch, for consecutive steps."""
+
+    first: int  # step of the first entry
+    loss: Floats  # [steps]  batch mean, before the step was taken
+    accuracy: Floats  # [steps]  0 to 1
+    seconds: float  # of training at the last entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochEnd:
+    """Loss and accuracy at the end of an epoch. Losses are means per batch, as published."""
+
+    epoch: int  # epochs finished, from 1; counts on through the phases
+    step: int  # steps finished
+    phase: int
+    train_loss: float  # running mean over the epoch's batches
+    train_accuracy: float  # over the epoch's examples, each measured before its step
+    validation_loss: float
+    validation_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float  # of training since the run began
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened to the run at a step: a phase began, a value was changed."""
+
+    step: int
+    kind: str  # "phase", "stop", ...
+    words: str  # fit to be shown
+
+
+Item = Record | Steps | EpochEnd | Event

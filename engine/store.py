@@ -1,0 +1,419 @@
+"""One SQLite file per run: one writer of records, many readers.
+
+Write-ahead logging, one transaction per batch of items: a reader sees an item whole or not at
+all, and what was committed survives a killed worker. Numbers live in float64 blobs, because norms
+reach below float32's range and SQLite stores NaN as NULL.
+"""
+
+import json
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from engine.errors import StoreError
+from engine.records import (
+    GRADIENT_COLUMNS,
+    LINEAR_BINS,
+    STATISTICS,
+    EpochEnd,
+    Event,
+    Floats,
+    Item,
+    Record,
+    Steps,
+)
+from engine.spec import RunSpec, read_json
+
+SCHEMA = 1
+SUFFIX = ".sqlite"
+BUSY_S = 10.0  # how long to wait for another process's lock on the file
+
+QUEUED, RUNNING, FINISHED, STOPPED, DIVERGED, FAILED, LOST = (
+    "queued",
+    "running",
+    "finished",
+    "stopped",
+    "diverged",
+    "failed",
+    "lost",
+)
+STATUSES = (QUEUED, RUNNING, FINISHED, STOPPED, DIVERGED, FAILED, LOST)
+OPEN = frozenset({QUEUED, RUNNING})  # statuses of a run that may still record something
+
+_TABLES = """
+CREATE TABLE run (
+    id TEXT NOT NULL, title TEXT NOT NULL, preset TEXT NOT NULL, spec TEXT NOT NULL,
+    created REAL NOT NULL, status TEXT NOT NULL, activity TEXT NOT NULL DEFAULT '',
+    sentence TEXT NOT NULL DEFAULT '', traceback TEXT NOT NULL DEFAULT '',
+    started REAL, ended REAL, device TEXT NOT NULL DEFAULT '', versions TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE heartbeat (pid INTEGER NOT NULL, pid_started REAL NOT NULL, at REAL NOT NULL,
+    step INTEGER NOT NULL);
+CREATE TABLE records (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, phase INTEGER NOT NULL,
+    seconds REAL NOT NULL, scalars BLOB NOT NULL);
+CREATE TABLE histograms (step INTEGER PRIMARY KEY, counts BLOB NOT NULL);
+CREATE TABLE steps (first INTEGER PRIMARY KEY, seconds REAL NOT NULL, numbers BLOB NOT NULL);
+CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, step INTEGER NOT NULL, phase INTEGER NOT NULL,
+    numbers BLOB NOT NULL);
+CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, kind TEXT NOT NULL,
+    words TEXT NOT NULL);
+CREATE TABLE commands (id INTEGER PRIMARY KEY, at REAL NOT NULL, command TEXT NOT NULL,
+    arguments TEXT NOT NULL, taken_at_step INTEGER);
+"""
+#: Order of the numbers in an epoch's blob.
+EPOCH_NUMBERS = (
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What is known of a run beside its numbers."""
+
+    id: str
+    title: str
+    preset: str  # "" where it came from none
+    spec: RunSpec
+    created: float  # seconds since 1970, as all times here
+    status: str  # one of STATUSES, as last written; `runs.info` checks it against the process
+    activity: str  # what the worker is doing before the first step, for people
+    sentence: str  # why it ended, for people
+    traceback: str  # of a defect; "" otherwise
+    started: float | None
+    ended: float | None
+    device: str  # the one in use; "" before it is known
+    versions: dict[str, str]  # of what decides the bits: torch, numpy, this package
+    pid: int | None  # of the worker; None before one has it
+    pid_started: float | None
+    heartbeat: float | None  # when the worker last wrote
+    step: int  # steps finished, as of the heartbeat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """An order to a worker, in the order given."""
+
+    id: int
+    command: str
+    arguments: dict[str, Any]
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"The run file {path.name} cannot be used: {error}.") from error
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    return sqlite3.connect(
+        uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def create(path: Path, *, title: str, spec: RunSpec, preset: str = "") -> None:
+    """Make the file of a new run, queued. The run's id is the file's name. Raises StoreError."""
+    with _sentences(path):
+        connection = _connect(path, "rwc")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            connection.execute(
+                "INSERT INTO run (id, title, preset, spec, created, status) VALUES (?, ?, ?, ?, ?, ?)",
+                (path.stem, title, preset, spec.model_dump_json(), time.time(), QUEUED),
+            )
+        finally:
+            connection.close()
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA:
+        raise StoreError(
+            f"The run file {path.name} has schema {found}; this version reads up to {SCHEMA}: "
+            "open it with a newer version."
+        )
+    if found < 1:
+        raise StoreError(f"The file {path.name} is not a run file.")
+
+
+class _File:
+    """A connection to a run's file that is closed at the end of a `with`."""
+
+    mode = "ro"
+
+    def __init__(self, path: Path):
+        self.path = path
+        if not path.exists():
+            raise StoreError(f"There is no run file {path.name}.")
+        with _sentences(path):
+            self.connection = _connect(path, self.mode)
+            try:
+                _check_schema(self.connection, path)
+            except (sqlite3.Error, StoreError):
+                self.connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with _sentences(self.path):
+            return self.connection.execute(query, values).fetchall()
+
+
+class Writer(_File):
+    """The one writer of a run's records; also what changes its status and gives it commands.
+
+    Items wait in memory until `commit`, which writes them in one transaction.
+    """
+
+    mode = "rw"
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self.waiting: list[Item] = []
+        # Each commit is in the operating system's hands, safe from a killed process; only a
+        # power cut can lose the last moments. A full sync would cost some 10 ms per commit.
+        self.connection.execute("PRAGMA synchronous = NORMAL")
+
+    def add(self, item: Item) -> None:
+        """Take an item; it is on disk after the next `commit`."""
+        self.waiting.append(item)
+
+    def commit(self, heartbeat: tuple[int, float, int] | None = None) -> None:
+        """Write what waits, whole or not at all, with a sign of life (pid, its start, step)."""
+        with _sentences(self.path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                for item in self.waiting:
+                    _INSERTS[type(item)](self.connection, item)
+                if heartbeat is not None:
+                    pid, pid_started, step = heartbeat
+                    self.connection.execute("DELETE FROM heartbeat")
+                    self.connection.execute(
+                        "INSERT INTO heartbeat VALUES (?, ?, ?, ?)",
+                        (pid, pid_started, time.time(), step),
+                    )
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+        self.waiting.clear()
+
+    def update(self, **columns: Any) -> None:
+        """Change columns of the run's own row: status, activity, sentence, started, ..."""
+        sets = ", ".join(f"{name} = ?" for name in columns)
+        with _sentences(self.path):
+            self.connection.execute(f"UPDATE run SET {sets}", tuple(columns.values()))
+
+    def end_if_open(self, status: str, sentence: str) -> bool:
+        """End a run that has not ended yet; whether it had not. Safe beside its worker."""
+        with _sentences(self.path):
+            marks = ", ".join("?" * len(OPEN))
+            cursor = self.connection.execute(
+                f"UPDATE run SET status = ?, sentence = ?, ended = ? WHERE status IN ({marks})",
+                (status, sentence, time.time(), *OPEN),
+            )
+            return cursor.rowcount == 1
+
+    def send(self, command: str, arguments: dict[str, Any]) -> None:
+        """Leave an order for the worker."""
+        with _sentences(self.path):
+            self.connection.execute(
+                "INSERT INTO commands (at, command, arguments) VALUES (?, ?, ?)",
+                (time.time(), command, json.dumps(arguments)),
+            )
+
+    def new_commands(self) -> list[Command]:
+        """Orders not taken yet, oldest first."""
+        rows = self._rows(
+            "SELECT id, command, arguments FROM commands WHERE taken_at_step IS NULL ORDER BY id"
+        )
+        return [Command(id=r[0], command=r[1], arguments=json.loads(r[2])) for r in rows]
+
+    def taken(self, command: Command, step: int) -> None:
+        """Note that an order was carried out at a step."""
+        with _sentences(self.path):
+            self.connection.execute(
+                "UPDATE commands SET taken_at_step = ? WHERE id = ?", (step, command.id)
+            )
+
+
+class Reader(_File):
+    """A run's file, opened for reading only."""
+
+    def run(self) -> RunInfo:
+        """What is known of the run beside its numbers."""
+        rows = self._rows(
+            "SELECT id, title, preset, spec, created, status, activity, sentence, traceback,"
+            " started, ended, device, versions, pid, pid_started, at, coalesce(step, 0)"
+            " FROM run LEFT JOIN heartbeat"
+        )
+        if not rows:
+            raise StoreError(f"The run file {self.path.name} is empty.")
+        names = list(RunInfo.__dataclass_fields__)
+        values = dict(zip(names, rows[0], strict=True))
+        values["spec"] = read_json(values["spec"])
+        values["versions"] = json.loads(values["versions"])
+        # The file's name is the id: a copied or renamed file is a run of its own.
+        return RunInfo(**(values | {"id": self.path.stem}))
+
+    def status(self) -> tuple[str, str, str, int]:
+        """Status, activity, sentence and steps finished: the part of `run` that changes."""
+        rows = self._rows(
+            "SELECT status, activity, sentence, coalesce(step, 0) FROM run LEFT JOIN heartbeat"
+        )
+        return rows[0]  # type: ignore[return-value]  # sqlite3 knows no column types
+
+    def records(self, after: int = -1) -> list[Record]:
+        """Records of steps above `after`, oldest first, without their histograms."""
+        rows = self._rows(
+            "SELECT step, epoch, phase, seconds, scalars FROM records WHERE step > ? ORDER BY step",
+            after,
+        )
+        return [_record(row) for row in rows]
+
+    def record(self, step: int) -> Record | None:
+        """The record of exactly that step, with its histograms."""
+        rows = self._rows(
+            "SELECT r.step, epoch, phase, seconds, scalars, counts FROM records r"
+            " JOIN histograms h ON h.step = r.step WHERE r.step = ?",
+            step,
+        )
+        return _record(rows[0][:5], rows[0][5]) if rows else None
+
+    def last_step(self) -> int | None:
+        """The newest recorded step; None where nothing is recorded."""
+        return self._rows("SELECT max(step) FROM records")[0][0]
+
+    def steps(self, after: int = -1) -> list[Steps]:
+        """Blocks of batch losses that begin above step `after`, oldest first."""
+        rows = self._rows(
+            "SELECT first, seconds, numbers FROM steps WHERE first > ? ORDER BY first", after
+        )
+        return [_steps(row) for row in rows]
+
+    def epochs(self, after: int = 0) -> list[EpochEnd]:
+        """Ends of epochs above `after`, oldest first."""
+        rows = self._rows(
+            "SELECT epoch, step, phase, numbers FROM epochs WHERE epoch > ? ORDER BY epoch", after
+        )
+        return [_epoch(row) for row in rows]
+
+    def events(self) -> list[Event]:
+        """Everything that happened, in order."""
+        rows = self._rows("SELECT step, kind, words FROM events ORDER BY id")
+        return [Event(step=r[0], kind=r[1], words=r[2]) for r in rows]
+
+
+def _insert_record(connection: sqlite3.Connection, record: Record) -> None:
+    connection.execute(
+        "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
+        (record.step, record.epoch, record.phase, record.seconds, record.scalars.tobytes()),
+    )
+    connection.execute("INSERT INTO histograms VALUES (?, ?)", (record.step, _pack(record)))
+
+
+def _insert_steps(connection: sqlite3.Connection, steps: Steps) -> None:
+    numbers = np.stack([steps.loss, steps.accuracy])
+    connection.execute(
+        "INSERT INTO steps VALUES (?, ?, ?)", (steps.first, steps.seconds, numbers.tobytes())
+    )
+
+
+def _insert_epoch(connection: sqlite3.Connection, end: EpochEnd) -> None:
+    numbers = np.array([getattr(end, name) for name in EPOCH_NUMBERS])
+    connection.execute(
+        "INSERT INTO epochs VALUES (?, ?, ?, ?)",
+        (end.epoch, end.step, end.phase, numbers.tobytes()),
+    )
+
+
+def _insert_event(connection: sqlite3.Connection, event: Event) -> None:
+    connection.execute(
+        "INSERT INTO events (step, kind, words) VALUES (?, ?, ?)",
+        (event.step, event.kind, event.words),
+    )
+
+
+_INSERTS: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
+    Record: _insert_record,
+    Steps: _insert_steps,
+    EpochEnd: _insert_epoch,
+    Event: _insert_event,
+}
+
+
+def _pack(record: Record) -> bytes:
+    """Ranges as float64, then all counts as uint32; compressed, since most counts are zero."""
+    ranges = np.stack([record.weight_range, record.activation_range])
+    counts = np.concatenate([record.gradient, record.weight, record.activation], axis=1)
+    return zlib.compress(ranges.tobytes() + counts.astype(np.uint32).tobytes(), 1)
+
+
+def _unpack(blob: bytes, layers: int) -> dict[str, Any]:
+    raw = zlib.decompress(blob)
+    ranges = np.frombuffer(raw, np.float64, 2 * layers).reshape(2, layers)
+    counts = np.frombuffer(raw, np.uint32, offset=ranges.nbytes).reshape(layers, -1)
+    linear = LINEAR_BINS + 1
+    parts = np.split(counts.astype(np.int64), [GRADIENT_COLUMNS, GRADIENT_COLUMNS + linear], axis=1)
+    return {
+        "gradient": parts[0],
+        "weight": parts[1],
+        "activation": parts[2],
+        "weight_range": ranges[0],
+        "activation_range": ranges[1],
+    }
+
+
+def _no_histograms(layers: int) -> dict[str, Any]:
+    linear = np.zeros((layers, LINEAR_BINS + 1), np.int64)
+    return {
+        "gradient": np.zeros((layers, GRADIENT_COLUMNS), np.int64),
+        "weight": linear,
+        "activation": linear,
+        "weight_range": np.ones(layers),
+        "activation_range": np.ones(layers),
+    }
+
+
+def _record(row: tuple[Any, ...], counts: bytes | None = None) -> Record:
+    step, epoch, phase, seconds, blob = row
+    scalars: Floats = np.frombuffer(blob, np.float64).reshape(len(STATISTICS), -1)
+    layers = scalars.shape[1]
+    histograms = _no_histograms(layers) if counts is None else _unpack(counts, layers)
+    return Record(
+        step=step, epoch=epoch, phase=phase, seconds=seconds, scalars=scalars, **histograms
+    )
+
+
+def _steps(row: tuple[Any, ...]) -> Steps:
+    loss, accuracy = np.frombuffer(row[2], np.float64).reshape(2, -1)
+    return Steps(first=row[0], seconds=row[1], loss=loss, accuracy=accuracy)
+
+
+def _epoch(row: tuple[Any, ...]) -> EpochEnd:
+    numbers = dict(zip(EPOCH_NUMBERS, np.frombuffer(row[3], np.float64).tolist(), strict=True))
+    return EpochEnd(epoch=row[0], step=row[1], phase=row[2], **numbers)
