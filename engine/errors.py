@@ -41,7 +41,7 @@ class RunError(EngineError):
     """A run was named that does not exist, or asked for something it cannot do."""
 
 
-class Diverged(EngineError):
+class DivergedError(EngineError):
     """The loss or a gradient became NaN or infinite: the run ends here, with all it recorded."""
 
     def __init__(self, step: int, layer: int | None, quantity: str):

@@ -5,6 +5,7 @@ value wherever it comes from: a slider, a link, a file or the command line.
 """
 
 import difflib
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -258,7 +259,7 @@ class RunSpec(BaseModel):
         freezes = self.schedule == "layerwise_intended"
         tops = [min(top, self.depth) for top in range(GROUP, self.depth + GROUP, GROUP)]
         plan = [(tops[0], 0)]
-        for below, top in zip(tops, tops[1:], strict=False):
+        for below, top in itertools.pairwise(tops):
             plan += [(top, below if freezes else 0), (top, 0)]
         return tuple(
             Phase(number=number, layers=layers, frozen=frozen)

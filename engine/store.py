@@ -285,7 +285,8 @@ class Reader(_File):
         rows = self._rows(
             "SELECT status, activity, sentence, coalesce(step, 0) FROM run LEFT JOIN heartbeat"
         )
-        return rows[0]  # type: ignore[return-value]  # sqlite3 knows no column types
+        status, activity, sentence, step = rows[0]
+        return status, activity, sentence, step
 
     def records(self, after: int = -1) -> list[Record]:
         """Records of steps above `after`, oldest first, without their histograms."""
@@ -306,7 +307,8 @@ class Reader(_File):
 
     def last_step(self) -> int | None:
         """The newest recorded step; None where nothing is recorded."""
-        return self._rows("SELECT max(step) FROM records")[0][0]
+        newest: int | None = self._rows("SELECT max(step) FROM records")[0][0]
+        return newest
 
     def steps(self, after: int = -1) -> list[Steps]:
         """Blocks of batch losses that begin above step `after`, oldest first."""

@@ -1,0 +1,299 @@
+"""`python -m engine`: the engine without the dashboard. Every command has `--json` for machines.
+
+Exit code 0 for a finished run, 2 for input that was refused (one sentence on stderr), 3 for a run
+that diverged, 1 for a run that failed or was stopped.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engine import presets, remedies, runs, store
+from engine.errors import EngineError, RunError, SpecError
+from engine.records import STATISTICS, EpochEnd
+from engine.spec import RunSpec, parse_settings, read_json
+
+app = typer.Typer(
+    help="Train networks whose gradient vanishes, and see what each remedy does to it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+REFUSED, DIVERGED, FAILED = 2, 3, 1
+EXIT_CODES = {store.FINISHED: 0, store.DIVERGED: DIVERGED}
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+Preset = Annotated[str, typer.Option("--preset", help="Start from this preset.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
+]
+SpecFile = Annotated[
+    Path | None, typer.Option("--spec", help="Start from a JSON file of fields instead.")
+]
+RunId = Annotated[str, typer.Argument(help="A run's id, as `list` prints it.")]
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn an error a person can act on into its sentence on stderr and exit code 2."""
+    try:
+        yield
+    except EngineError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(REFUSED) from None
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on one line; NaN and infinities as null's honest cousins, "NaN" and the like."""
+    typer.echo(json.dumps(_plain(value), allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # "nan", "inf": JSON has no such numbers, and null would hide them
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+@app.command("presets")
+def list_presets(as_json: Json = False) -> None:
+    """List presets and remedies, and what each changes."""
+    rows: list[dict[str, Any]] = [
+        {"name": name, "kind": p.kind, "title": p.title, "changes": dict(p.changes), "note": p.note}
+        for name, p in presets.PRESETS.items()
+    ] + [
+        {
+            "name": name,
+            "kind": "remedy",
+            "title": r.title,
+            "changes": dict(r.changes),
+            "note": r.idea,
+        }
+        for name, r in remedies.REMEDIES.items()
+    ]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    table = Table("name", "kind", "changes", "note", title="Presets and remedies")
+    for row in rows:
+        changes = " ".join(f"{field}={value}" for field, value in row["changes"].items())
+        table.add_row(row["name"], row["kind"], changes or "nothing", row["note"])
+    out.print(table)
+
+
+@app.command("run")
+def train_run(
+    preset: Preset = "",
+    settings: Settings = None,
+    spec_file: SpecFile = None,
+    as_json: Json = False,
+) -> None:
+    """Train in the foreground, with a progress bar; prints the run's id."""
+    with refusing():
+        spec = _asked(preset, settings or [], spec_file)
+        run = runs.create(spec, preset=preset)
+        file = runs.path(run)
+    listener = _JsonListener() if as_json else _BarListener(run, spec)
+    with listener:
+        status = _worker_module().Job(file, listener.hear).work()
+    with refusing():
+        found = runs.info(run)
+    if as_json:
+        print_json({"run": run, "status": status})
+    elif status == store.FINISHED:
+        out.print(f"{run}  {found.sentence}")
+    if status != store.FINISHED:
+        typer.echo(found.traceback or found.sentence, err=True)
+    raise typer.Exit(EXIT_CODES.get(status, _failure_code(found)))
+
+
+def _failure_code(found: store.RunInfo) -> int:
+    """Input that turned out to be refusable only in the worker is refused all the same."""
+    return REFUSED if found.status == store.FAILED and not found.traceback else FAILED
+
+
+def _asked(preset: str, settings: list[str], spec_file: Path | None) -> RunSpec:
+    fields: dict[str, Any] = {}
+    if spec_file is not None:
+        try:
+            fields = read_json(spec_file.read_text()).model_dump(exclude_unset=True)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(
+                {"spec": f"The spec file {spec_file} cannot be read: {error}."}
+            ) from None
+    if preset:
+        fields |= presets.find(preset).changes
+    return RunSpec(**(fields | parse_settings(settings)))
+
+
+def _worker_module() -> Any:
+    """The worker, whose arithmetic must be chosen before torch is imported."""
+    os.environ.update(runs.SAME_BITS)
+    from engine import worker
+
+    return worker
+
+
+class _JsonListener:
+    def __enter__(self) -> "_JsonListener":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def hear(self, step: int, end: EpochEnd | None) -> None:
+        if end is None:
+            return
+        values = asdict(end)
+        del values["phase"]
+        del values["test_loss"]
+        print_json(values)
+
+
+class _BarListener:
+    def __init__(self, run: str, spec: RunSpec):
+        self.bar = Progress(
+            BarColumn(20),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}"),
+            console=err,
+        )
+        self.task: TaskID = self.bar.add_task(run, total=spec.total_steps)
+
+    def __enter__(self) -> "_BarListener":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def hear(self, step: int, end: EpochEnd | None) -> None:
+        self.bar.update(self.task, completed=step)
+        if end is not None:
+            words = (
+                f"epoch {end.epoch} loss {end.train_loss:.4f} accuracy: train "
+                f"{end.train_accuracy:.3f} val {end.validation_accuracy:.3f}"
+            )
+            self.bar.update(self.task, description=words)
+
+
+@app.command("list")
+def list_runs(as_json: Json = False) -> None:
+    """List the runs of the library, newest first."""
+    with refusing():
+        found, unreadable = runs.all(), runs.broken()
+    for sentence in unreadable:
+        typer.echo(sentence, err=True)
+    if as_json:
+        for run in found:
+            print_json(_overview(run))
+        return
+    table = Table(box=None)
+    table.add_column("run", no_wrap=True)
+    for heading in ("status", "steps", "data", "title"):
+        table.add_column(heading)
+    for run in found:
+        table.add_row(run.id, run.status, str(run.step), run.spec.data, run.title)
+    out.print(table)
+
+
+def _overview(run: store.RunInfo) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "title": run.title,
+        "preset": run.preset,
+        "status": run.status,
+        "sentence": run.sentence,
+        "step": run.step,
+        "created": run.created,
+        "device": run.device,
+        "versions": run.versions,
+        "spec": run.spec.model_dump(),
+    }
+
+
+@app.command("show")
+def show_run(run: RunId, as_json: Json = False) -> None:
+    """Show one run: what was asked, how it ended, and its epochs."""
+    with refusing():
+        found = runs.info(run)
+        with store.Reader(runs.path(run)) as reader:
+            epochs, events = reader.epochs(), reader.events()
+    if as_json:
+        last = asdict(epochs[-1]) if epochs else None
+        print_json(
+            _overview(found) | {"last_epoch": last, "events": [asdict(event) for event in events]}
+        )
+        return
+    out.print(f"{found.title}\n{found.status}: {found.sentence or found.activity}")
+    out.print(found.spec.model_dump_json(exclude_defaults=True))
+    for event in events:
+        out.print(f"step {event.step}: {event.words}")
+    table = Table("epoch", "step", "train loss", "train", "validation", "test")
+    for end in epochs[-20:]:
+        table.add_row(
+            str(end.epoch),
+            str(end.step),
+            f"{end.train_loss:.4f}",
+            f"{end.train_accuracy:.4f}",
+            f"{end.validation_accuracy:.4f}",
+            f"{end.test_accuracy:.4f}",
+        )
+    out.print(table)
+
+
+@app.command("stats")
+def show_statistics(
+    run: RunId,
+    at: Annotated[int | None, typer.Option("--at", help="Step; the newest by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show every statistic of every layer at one recorded step."""
+    with refusing(), store.Reader(runs.path(run)) as reader:
+        step = reader.last_step() if at is None else at
+        if step is None:
+            raise RunError(f"Run {run} has recorded nothing yet.")
+        record = reader.record(step)
+        if record is None:
+            raise RunError(_not_recorded(run, step, reader))
+    layers = [
+        {"layer": layer, "step": step, **dict(zip(STATISTICS, column.tolist(), strict=True))}
+        for layer, column in enumerate(record.scalars.T, start=1)
+    ]
+    if as_json:
+        for row in layers:
+            print_json(row)
+        return
+    table = Table("statistic", *(f"layer {row['layer']}" for row in layers), title=f"Step {step}")
+    for name in STATISTICS:
+        table.add_row(name, *(f"{row[name]:.3g}" for row in layers))
+    out.print(table)
+
+
+def _not_recorded(run: str, step: int, reader: store.Reader) -> str:
+    recorded = [record.step for record in reader.records()]
+    if not recorded:
+        return f"Run {run} has recorded nothing yet."
+    nearest = min(recorded, key=lambda other: abs(other - step))
+    return f"Step {step} of run {run} was not recorded; the nearest that was is {nearest}."
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

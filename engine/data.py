@@ -1,0 +1,199 @@
+"""Data sets as tensors in memory: the whole set is one tensor, a batch is an index.
+
+torchvision's per-sample pipeline costs the published notebooks more than nine tenths of their
+time. Pixels are scaled to [0, 1] and not centred, as published.
+"""
+
+import gzip
+import math
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from sklearn import datasets as sklearn_datasets
+from torch import Tensor
+from torch.utils.data import TensorDataset, random_split
+
+from engine.data_files import DATA_FILES, data_folders, writable_data_folder
+from engine.errors import DataError
+from engine.spec import RunSpec
+
+#: Order and noise of the embedded sets: part of the data, not of a run, so not the run's seed.
+DATA_SEED = 0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Inputs [examples, features] float32 and labels [examples] int64."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Examples":
+        return Examples(inputs=self.inputs.to(device), labels=self.labels.to(device))
+
+    def at(self, index: Tensor) -> "Examples":
+        return Examples(inputs=self.inputs[index], labels=self.labels[index])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What a run trains on, validates on and is tested on."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def load(spec: RunSpec, say: Say = lambda words: None) -> tuple[Examples, Examples]:
+    """The examples to train and validate on, and the test examples, on the CPU.
+
+    say  called with words for people while files are fetched
+
+    Raises DataError where the set is not here and cannot be downloaded. Draws no random number
+    of torch's, so that a run's stream does not depend on where its data came from.
+    """
+    inputs, labels, test_inputs, test_labels = LOADERS[spec.data](spec.data, say)
+    shown = Examples(inputs=inputs[: spec.examples], labels=labels[: spec.examples])
+    return shown, Examples(inputs=test_inputs, labels=test_labels)
+
+
+def split(examples: Examples, test: Examples, spec: RunSpec, device: torch.device) -> Split:
+    """Train, validation and test examples on `device`. Draws from torch's generator, as published."""
+    everything = TensorDataset(examples.inputs, examples.labels)
+    parts = random_split(everything, [spec.train_examples, spec.validation_examples])
+    train, validation = (examples.at(torch.tensor(part.indices)).to(device) for part in parts)
+    return Split(train=train, validation=validation, test=test.to(device))
+
+
+Four = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def _digits(name: str, say: Say) -> Four:
+    digits = sklearn_datasets.load_digits()
+    order = np.random.default_rng(DATA_SEED).permutation(len(digits.target))
+    inputs = torch.from_numpy(digits.data[order] / 16).float()  # [1797, 64]
+    labels = torch.from_numpy(digits.target[order]).long()
+    return inputs[:1500], labels[:1500], inputs[1500:], labels[1500:]
+
+
+def _toy(points: np.ndarray, labels: np.ndarray) -> Four:
+    inputs, targets = torch.from_numpy(points).float(), torch.from_numpy(labels).long()
+    return inputs[:2000], targets[:2000], inputs[2000:], targets[2000:]
+
+
+def _moons(name: str, say: Say) -> Four:
+    return _toy(*sklearn_datasets.make_moons(2500, noise=0.1, random_state=DATA_SEED))
+
+
+def _circles(name: str, say: Say) -> Four:
+    return _toy(
+        *sklearn_datasets.make_circles(2500, noise=0.05, factor=0.5, random_state=DATA_SEED)
+    )
+
+
+def _spirals(name: str, say: Say) -> Four:
+    """Three arms of 4 radians each, after the example data of CS231n's "a toy neural network"."""
+    random = np.random.default_rng(DATA_SEED)
+    labels = random.permutation(np.arange(2500) % 3)
+    radius = random.uniform(0, 1, 2500)
+    angle = 4 * radius + labels * 2 * math.pi / 3 + random.normal(0, 0.15, 2500)
+    return _toy(np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1), labels)
+
+
+def _torchvision(name: str, say: Say) -> Four:
+    folder = _fetched(name, say)
+    train, test = (_from_torchvision(name, folder, train=train) for train in (True, False))
+    return (*train, *test)
+
+
+def _from_torchvision(name: str, folder: Path, *, train: bool) -> tuple[Tensor, Tensor]:
+    from torchvision import datasets  # here, because it takes a second that digits need not pay
+
+    found = getattr(datasets, DATA_FILES[name].torchvision)(folder, train=train)
+    pixels = torch.as_tensor(found.data)
+    if name == "cifar10":
+        pixels = pixels.permute(0, 3, 1, 2)  # [n, 32, 32, 3] -> [n, 3, 32, 32], as ToTensor does
+    inputs = pixels.reshape(len(pixels), -1).float().div(255)
+    return inputs, torch.as_tensor(found.targets)
+
+
+def _fetched(name: str, say: Say) -> Path:
+    """The folder torchvision finds the set in; unpacked or downloaded into one if need be."""
+    for folder in data_folders():
+        if DATA_FILES[name].is_unpacked(folder):
+            return folder
+    target = writable_data_folder()
+    for folder in data_folders():
+        if DATA_FILES[name].is_here(folder):
+            say(f"unpacking {DATA_FILES[name].title}")
+            _unpack(name, folder, target)
+            return target
+    with _progress(name, target, say):
+        _download(name, target)
+    return target
+
+
+def _unpack(name: str, source: Path, target: Path) -> None:
+    for packed in DATA_FILES[name].packed(source):
+        unpacked = target / packed.relative_to(source).with_suffix("")
+        unpacked.parent.mkdir(parents=True, exist_ok=True)
+        partial = unpacked.with_suffix(".partial")
+        with gzip.open(packed) as compressed, partial.open("wb") as plain:
+            shutil.copyfileobj(compressed, plain)
+        partial.rename(unpacked)
+
+
+def _download(name: str, folder: Path) -> None:
+    """Let torchvision download into `folder` and check the checksums. Raises DataError."""
+    from torchvision import datasets
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        getattr(datasets, DATA_FILES[name].torchvision)(folder, train=True, download=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise DataError(DATA_FILES[name].missing(error)) from error
+
+
+@contextmanager
+def _progress(name: str, folder: Path, say: Say) -> Iterator[None]:
+    """Say every half second how much of a download has arrived, by the folder's growth."""
+    files, done = DATA_FILES[name], threading.Event()
+    before = files.bytes_in(folder)
+
+    def watch() -> None:
+        while True:
+            arrived = (files.bytes_in(folder) - before) / 1e6
+            say(f"downloading {files.title}: {arrived:.0f} of about {files.megabytes} MB")
+            if done.wait(0.5):
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+LOADERS: dict[str, Callable[[str, Say], Four]] = {
+    "digits": _digits,
+    "moons": _moons,
+    "circles": _circles,
+    "spirals": _spirals,
+    "fashion_mnist": _torchvision,
+    "mnist": _torchvision,
+    "kmnist": _torchvision,
+    "cifar10": _torchvision,
+}

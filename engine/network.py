@@ -1,0 +1,185 @@
+"""RunSpec -> nn.Module: Linear layers with everything a remedy can put between them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.spec import Phase, RunSpec
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "identity": nn.Identity,
+}
+
+#: How a weight [fan_out, fan_in] is drawn; "pytorch" leaves what nn.Linear drew, biases included.
+INITS: dict[str, Callable[[Tensor, RunSpec], object]] = {
+    "normal": lambda weight, spec: nn.init.normal_(weight, mean=0.0, std=spec.std),
+    "xavier_uniform": lambda weight, spec: nn.init.xavier_uniform_(weight),
+    "xavier_normal": lambda weight, spec: nn.init.xavier_normal_(weight),
+    "kaiming_uniform": lambda weight, spec: nn.init.kaiming_uniform_(weight, nonlinearity="relu"),
+    "kaiming_normal": lambda weight, spec: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
+    "orthogonal": lambda weight, spec: nn.init.orthogonal_(weight, gain=spec.gain),
+}
+
+
+class TensorNorm(nn.Module):
+    """(x - mean) / std with one mean and one (unbiased) std for the whole batch tensor.
+
+    As published: no epsilon, nothing learned, and the same in evaluation, so that what the
+    network says of one example depends on the others in its batch.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - x.mean()) / x.std()
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm1d,
+    "tensor": lambda width: TensorNorm(),
+    "layer": nn.LayerNorm,
+    "rms": nn.RMSNorm,
+}
+
+
+class _Standardise(torch.autograd.Function):
+    """Identity forward; backward (g - mean) / (std + 1e-6) over the whole tensor, as published."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        return (gradient - gradient.mean()) / (gradient.std() + 1e-6)
+
+
+class _UnitRms(torch.autograd.Function):
+    """Identity forward; backward g / rms(g): the size is set to 1, the direction kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        # In float64 the square of the smallest float32 does not underflow.
+        rms = gradient.double().square().mean().sqrt()
+        return torch.where(rms > 0, gradient / rms, gradient).to(gradient.dtype)
+
+
+class BackwardRule(nn.Module):
+    """The identity, with a backward of its own."""
+
+    def __init__(self, rule: type[torch.autograd.Function]):
+        super().__init__()
+        self.rule = rule
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rule.apply(x)  # type: ignore[no-any-return]
+
+
+#: Rules that act inside the network. The others cut the finished gradient (engine/trainer.py).
+BACKWARD_RULES: dict[str, type[torch.autograd.Function]] = {
+    "standardise": _Standardise,
+    "unit_rms": _UnitRms,
+}
+
+
+class Block(nn.Module):
+    """One hidden layer: Linear, norm, activation, backward rule, norm; what is absent is skipped."""
+
+    def __init__(self, fan_in: int, spec: RunSpec):
+        super().__init__()
+        self.linear = nn.Linear(fan_in, spec.width)
+        self.activation = ACTIVATIONS[spec.activation]()
+        norm = NORMS[spec.norm](spec.width) if spec.norm != "none" else None
+        self.norm_before = norm if spec.norm_position == "before" else None
+        self.norm_after = norm if spec.norm_position == "after" else None
+        rule = BACKWARD_RULES.get(spec.gradient_rule)
+        self.backward_rule = BackwardRule(rule) if rule else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.linear(x)  # [batch, width]
+        if self.norm_before is not None:
+            z = self.norm_before(z)
+        h: Tensor = self.activation(z)
+        if self.backward_rule is not None:
+            h = self.backward_rule(h)
+        if self.norm_after is not None:
+            h = self.norm_after(h)
+        return h
+
+
+class Network(nn.Module):
+    """Hidden layers 1..depth and an output layer; `enter` chooses how many are in use.
+
+    Random numbers are drawn in the order of the published notebooks: first every nn.Linear draws
+    its own, then the weights are drawn anew from the input to the output.
+    """
+
+    def __init__(self, spec: RunSpec):
+        super().__init__()
+        self.spec = spec
+        widths = [spec.data_set.features] + [spec.width] * spec.depth
+        self.hidden = nn.ModuleList(Block(fan_in, spec) for fan_in in widths[:-1])
+        self.output = nn.Linear(spec.width, len(spec.data_set.classes))
+        self.skips = spec.skips
+        self.active, self.frozen = spec.depth, 0
+        if spec.init in INITS:
+            self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                INITS[self.spec.init](module.weight, self.spec)
+                nn.init.zeros_(module.bias)
+
+    def enter(self, phase: Phase) -> None:
+        """Use the first `phase.layers` hidden layers, freeze the first `phase.frozen` of them.
+
+        Layer by layer, each phase begins with a new output layer in PyTorch's own initialisation,
+        as published.
+        """
+        if self.spec.schedule != "joint":
+            self.output = nn.Linear(self.spec.width, self.output.out_features).to(
+                self.output.weight.device
+            )
+        self.active, self.frozen = phase.layers, phase.frozen
+        for number, block in enumerate(self.hidden, start=1):
+            block.requires_grad_(number > phase.frozen)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [
+            x
+        ]  # of each hidden layer, after its skip; [batch, features], [batch, width], ...
+        for number, block in enumerate(self.hidden[: self.active], start=1):
+            h = block(outputs[-1])
+            if number in self.skips:
+                h = h + outputs[self.skips[number]]
+            outputs.append(h)
+        logits: Tensor = self.output(outputs[-1])  # [batch, classes]
+        return logits
+
+    def layer(self, number: int) -> nn.Linear:
+        """The Linear of layer `number`: 1 is nearest the input, depth + 1 is the output layer."""
+        if number > self.spec.depth:
+            return self.output
+        linear = self.hidden[number - 1].linear
+        assert isinstance(linear, nn.Linear)
+        return linear
+
+    def layers_in_use(self) -> list[int]:
+        """Numbers of the layers that the current phase contains, the output layer last."""
+        return [*range(1, self.active + 1), self.spec.depth + 1]

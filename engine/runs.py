@@ -1,0 +1,325 @@
+"""Start, queue, steer, list and delete runs. It starts the worker as a program, never imports it.
+
+A run is a file in the library. `start` writes the file and a marker in the queue; the
+supervisor, which lives in the server, gives the oldest marker to a warm worker process. Whoever
+removes a marker owns the run, so two servers may share one library.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from engine import presets, store
+from engine.data_files import check_obtainable, data_here, default_data, home
+from engine.errors import EngineError, RunError, StoreError
+from engine.spec import RunSpec
+
+__all__ = ["data_here", "default_data"]  # what a page needs to know of data comes from here
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+COMMANDS = ("stop",)
+STOP_S = 4.0  # how long workers have to stop by themselves when the server stops
+TICK_S = 0.1
+#: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
+#: of one vector width in torch, one code path in MKL. It costs a sigmoid network a third of its
+#: speed at batch 512. Must be set before torch is imported.
+SAME_BITS = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_CBWR": "AVX2",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+
+
+def library() -> Path:
+    """The folder of run files; made when it is not there."""
+    folder = home() / "runs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The library {folder} cannot be made: {error.strerror}.") from error
+    return folder
+
+
+def path(run: str) -> Path:
+    """The file of a run. Raises RunError for an id that is not one or names no run."""
+    if not _ID.fullmatch(run):
+        raise RunError(f"{run[:40]!r} is not a run's id, such as 20261123-140509-3fa2.")
+    found = library() / f"{run}{store.SUFFIX}"
+    if not found.exists():
+        raise RunError(f"There is no run {run} in this library.")
+    return found
+
+
+def create(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
+    """Make a new run's file, and return the run's id. Raises DataError, StoreError."""
+    check_obtainable(spec.data)
+    while True:
+        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        file = library() / f"{run}{store.SUFFIX}"
+        if not file.exists():
+            break
+    name = preset or presets.name_of(spec)
+    store.create(file, title=title or presets.title_of(spec), spec=spec, preset=name)
+    return run
+
+
+def start(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
+    """Queue a run, and return its id. Raises DataError, StoreError; spec faults come earlier."""
+    run = create(spec, title=title, preset=preset)
+    marker = _queue() / f"{time.time_ns():020d}-{run}"
+    marker.touch()
+    _queued.set()
+    return run
+
+
+def send(run: str, command: str, **arguments: Any) -> None:
+    """Give a run an order. Raises RunError."""
+    if command not in COMMANDS:
+        raise RunError(f"command is {command}; it must be one of {', '.join(COMMANDS)}.")
+    file = path(run)
+    if command == "stop" and _unqueue(run):
+        with store.Writer(file) as writer:
+            writer.end_if_open(store.STOPPED, "Stopped before it began.")
+        return
+    with store.Writer(file) as writer:
+        writer.send(command, arguments)
+
+
+def info(run: str) -> store.RunInfo:
+    """What is known of a run, its status checked against the living process. Raises RunError."""
+    with store.Reader(path(run)) as reader:
+        return checked(reader.run())
+
+
+def checked(found: store.RunInfo) -> store.RunInfo:
+    """The same, with status "lost" where the worker that should be running it is gone."""
+    if found.status != store.RUNNING or is_worker_alive(found.pid, found.pid_started):
+        return found
+    return replace(found, status=store.LOST, sentence=lost_words(found.step))
+
+
+def lost_words(step: int) -> str:
+    return f"Stopped unexpectedly at step {step}: its worker is gone. What it recorded is kept."
+
+
+def is_worker_alive(pid: int | None, started: float | None) -> bool:
+    """Whether the process of that id is still the one that started then."""
+    if pid is None or started is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        is_same = abs(float(process.create_time()) - started) < 1
+        return is_same and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def all() -> list[store.RunInfo]:
+    """Every readable run, newest first."""
+    return [found for found in map(_try_info, _files()) if isinstance(found, store.RunInfo)]
+
+
+def broken() -> list[str]:
+    """One sentence for each run file that cannot be read."""
+    return [str(found) for found in map(_try_info, _files()) if isinstance(found, EngineError)]
+
+
+def delete(run: str) -> None:
+    """Delete a run: its file, that is. Raises RunError while it is running."""
+    file = path(run)
+    with contextlib.suppress(StoreError):  # an unreadable file can be deleted too
+        if info(run).status == store.RUNNING:
+            raise RunError(f"Run {run} is still running: stop it before deleting it.")
+    _unqueue(run)
+    for part in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+        part.unlink(missing_ok=True)
+
+
+def queue_position(run: str) -> int:
+    """How many runs start before this one, plus 1; 0 where it does not wait."""
+    waiting = [marker.name.partition("-")[2] for marker in _markers()]
+    return waiting.index(run) + 1 if run in waiting else 0
+
+
+def default_workers() -> int:
+    """How many workers run at once: VGLAB_WORKERS, else all cores but one."""
+    asked = os.environ.get("VGLAB_WORKERS", "")
+    return max(1, int(asked)) if asked.isdigit() else max(1, (os.cpu_count() or 2) - 1)
+
+
+def _files() -> list[Path]:
+    files = [f for f in library().glob(f"*{store.SUFFIX}") if _ID.fullmatch(f.stem)]
+    return sorted(files, reverse=True)
+
+
+def _try_info(file: Path) -> store.RunInfo | EngineError:
+    try:
+        with store.Reader(file) as reader:
+            return checked(reader.run())
+    except EngineError as error:
+        return error
+
+
+def _queue() -> Path:
+    folder = home() / "queue"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _markers() -> list[Path]:
+    return sorted(_queue().iterdir())
+
+
+def _unqueue(run: str) -> bool:
+    """Take a run out of the queue; whether it was there and it was we who took it."""
+    for marker in _markers():
+        if marker.name.partition("-")[2] == run:
+            with contextlib.suppress(FileNotFoundError):
+                marker.unlink()
+                return True
+    return False
+
+
+_queued = threading.Event()  # set by `start`, so that a supervisor in this process need not wait
+
+
+class Worker:
+    """A worker process: warm from the start, then given one run."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "engine.worker"],
+            stdin=subprocess.PIPE,
+            cwd=Path(__file__).parents[1],
+            env=os.environ | SAME_BITS,
+            start_new_session=True,  # Ctrl-C in the terminal reaches the server, which stops us
+        )
+        self.file: Path | None = None
+
+    def give(self, file: Path) -> None:
+        """Hand it its run. Raises OSError where it is dead."""
+        assert self.process.stdin is not None
+        self.file = file
+        self.process.stdin.write(json.dumps({"file": str(file)}).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def end(self, deadline: float) -> None:
+        """Wait for it to stop until `deadline` (time.monotonic), then kill it."""
+        try:
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Supervisor:
+    """Gives queued runs to workers: at most `workers` at once, and one spare that waits warm.
+
+    Lives in a thread of the server, from its start to its stop.
+    """
+
+    def __init__(self, workers: int | None = None):
+        self.workers = workers or default_workers()
+        self.spare: Worker | None = None
+        self.busy: list[Worker] = []
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Take up what an earlier server left, and begin."""
+        _end_lost()
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Stop all workers, by force after STOP_S, and mark their runs as stopped. Blocks."""
+        self.stopping.set()
+        _queued.set()
+        self.thread.join()
+        if self.spare is not None:
+            self.spare.process.kill()  # it has no run to lose
+            self.spare.process.wait()
+            self.spare = None
+        deadline = time.monotonic() + STOP_S
+        for worker in self.busy:
+            if worker.file is not None:
+                with contextlib.suppress(EngineError):
+                    send(worker.file.stem, "stop")
+        for worker in self.busy:
+            worker.end(deadline)
+            _end(worker.file, store.STOPPED, "Stopped with the server.")
+        self.busy = []
+
+    def _loop(self) -> None:
+        while not self.stopping.is_set():
+            self._reap()
+            if self.spare is None or not self.spare.is_alive():
+                self.spare = Worker()
+            while len(self.busy) < self.workers and (file := _next_file()):
+                self._begin(file)
+            _queued.wait(TICK_S)
+            _queued.clear()
+
+    def _begin(self, file: Path) -> None:
+        worker = self.spare or Worker()
+        self.spare = None
+        try:
+            worker.give(file)
+        except OSError as error:
+            _end(file, store.FAILED, f"Its worker could not be started: {error}.")
+        else:
+            self.busy.append(worker)
+
+    def _reap(self) -> None:
+        for worker in [w for w in self.busy if not w.is_alive()]:
+            self.busy.remove(worker)
+            if worker.file is not None:
+                with contextlib.suppress(EngineError):
+                    step = info(worker.file.stem).step
+                    _end(worker.file, store.LOST, lost_words(step))
+
+
+def _next_file() -> Path | None:
+    """The oldest queued run, now ours."""
+    for marker in _markers():
+        try:
+            marker.unlink()
+        except FileNotFoundError:
+            continue  # another server took it
+        with contextlib.suppress(RunError):
+            return path(marker.name.partition("-")[2])
+    return None
+
+
+def _end(file: Path | None, status: str, sentence: str) -> None:
+    """End a run that its worker left open."""
+    if file is None:
+        return
+    with contextlib.suppress(EngineError), store.Writer(file) as writer:
+        writer.end_if_open(status, sentence)
+
+
+def _end_lost() -> None:
+    """Write down which runs a killed server or worker left behind."""
+    waiting = {marker.name.partition("-")[2] for marker in _markers()}
+    for file in _files():
+        found = _try_info(file)
+        if not isinstance(found, store.RunInfo):
+            continue
+        if found.status == store.LOST:
+            _end(file, store.LOST, found.sentence)
+        elif found.status == store.QUEUED and found.id not in waiting and found.heartbeat is None:
+            _end(file, store.STOPPED, "Stopped before it began: the server went away.")

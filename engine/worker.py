@@ -1,0 +1,191 @@
+"""`python -m engine.worker`: one process, one run. Waits warm for a line on stdin that names it.
+
+Joins the parts: data, trainer, recorder and the run's file. The command line runs the same code
+in the foreground through `work`.
+"""
+
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+import torch
+
+from engine import __version__, data, store, trainer
+from engine.data_files import default_data
+from engine.errors import DivergedError, EngineError
+from engine.recorder import Recorder
+from engine.records import EpochEnd, Event
+from engine.spec import RunSpec
+
+COMMIT_S = 0.1  # between commits, at least: what a reader can be late by
+Hear = Callable[[int, EpochEnd | None], None]
+
+
+class Job:
+    """One run, from its file to its end.
+
+    file  of the run, queued
+    hear  called after each commit with the step, and with each epoch's end
+    """
+
+    def __init__(self, file: Path, hear: Hear = lambda step, end: None):
+        self.writer = store.Writer(file)
+        self.hear = hear
+        self.ask_to_stop = threading.Event()  # from a signal, or when the server has gone
+        self.reason = "Stopped."
+        self.step = 0
+        self.committed = 0.0  # time.monotonic of the last commit
+        process = psutil.Process()
+        self.pid, self.pid_started = process.pid, process.create_time()
+
+    def work(self) -> str:
+        """Train the run to its end, whatever that is; its last status."""
+        try:
+            with store.Reader(self.writer.path) as reader:
+                spec = reader.run().spec
+            self.commit()
+            self.writer.update(status=store.RUNNING, started=time.time(), versions=_versions())
+            status, sentence = self._train(spec)
+            trace = ""
+        except DivergedError as error:
+            status, sentence, trace = store.DIVERGED, str(error), ""
+        except EngineError as error:
+            status, sentence, trace = store.FAILED, str(error), ""
+        except (Exception, KeyboardInterrupt) as error:
+            # A defect: the run must not be left as running, and the traceback is kept for the page.
+            status, sentence = store.FAILED, f"Failed at step {self.step}: {_name(error)}."
+            trace = traceback.format_exc()
+        self._end(status, sentence, trace)
+        return status
+
+    def _end(self, status: str, sentence: str, trace: str) -> None:
+        if self.ask_to_stop.is_set() and status == store.FAILED and not trace:
+            status, sentence = store.STOPPED, self.reason
+        if hasattr(self, "recorder"):
+            self.recorder.flush()
+        self.commit()
+        self.writer.update(
+            status=status, sentence=sentence, traceback=trace, ended=time.time(), activity=""
+        )
+        self.writer.close()
+
+    def _train(self, spec: RunSpec) -> tuple[str, str]:
+        device = trainer.set_up(spec)
+        self.writer.update(device=device.type)
+        self.say(f"loading {spec.data_set.title}")
+        examples, test = data.load(spec, self.say)
+        self.recorder = Recorder(spec, self.writer.add, self.should_stop)
+        run = trainer.prepare(spec, examples, test, device)
+        self.say("")
+        trainer.train(run, _Heard(self.recorder, self))
+        if self.ask_to_stop.is_set():
+            self.writer.add(Event(step=self.step, kind="stop", words="stopped"))
+            return store.STOPPED, f"{self.reason[:-1]} at step {self.step}."
+        return store.FINISHED, f"Finished after {self.step} steps."
+
+    def say(self, words: str) -> None:
+        """Tell people what goes on before the first step; also a chance to be stopped."""
+        self.writer.update(activity=words)
+        self.look_for_orders()
+        if self.ask_to_stop.is_set():
+            raise EngineError(self.reason)
+
+    def should_stop(self) -> bool:
+        """Commit and look for orders ten times a second; whether to stop. Asked at each step."""
+        self.step = self.recorder.step + 1
+        now = time.monotonic()
+        # The first records at once: the sooner a number is on the screen the better.
+        if now - self.committed >= COMMIT_S or self.step <= 2:
+            self.recorder.flush()
+            self.commit()
+            self.look_for_orders()
+            self.hear(self.step, None)
+        return self.ask_to_stop.is_set()
+
+    def commit(self) -> None:
+        self.writer.commit((self.pid, self.pid_started, self.step))
+        self.committed = time.monotonic()
+
+    def look_for_orders(self) -> None:
+        for command in self.writer.new_commands():
+            if command.command == "stop":
+                self.ask_to_stop.set()
+            self.writer.taken(command, self.step)
+
+
+class _Heard:
+    """The recorder, with each epoch's end also heard by the job."""
+
+    def __init__(self, recorder: Recorder, job: Job):
+        self.begin_phase, self.before_step = recorder.begin_phase, recorder.before_step
+        self.after_backward, self.after_step = recorder.after_backward, recorder.after_step
+        self.should_stop = recorder.should_stop
+        self.recorder, self.job = recorder, job
+
+    def end_epoch(self, end: EpochEnd) -> None:
+        self.recorder.end_epoch(end)
+        self.job.hear(end.step, end)
+
+
+def _versions() -> str:
+    packages = {name: version(name) for name in ("torch", "numpy")}
+    return json.dumps(
+        {"vglab": __version__, "python": platform.python_version(), **packages}, sort_keys=True
+    )
+
+
+def _name(error: BaseException) -> str:
+    words = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
+
+
+def warm_up() -> None:
+    """Do everything a first step does once, so that the first real step need not."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    name = default_data()
+    spec = RunSpec(data="digits", depth=2, width=8, steps=2, device="cpu")
+    examples, test = data.load(spec)
+    recorder = Recorder(spec, lambda item: None)
+    trainer.train(trainer.prepare(spec, examples, test, torch.device("cpu")), recorder)
+    if name != "digits":
+        import torchvision.datasets  # noqa: F401  # takes a second, the first time
+
+
+def main() -> None:
+    """Wait warm, take one run, work, end. When stdin closes, the server has gone.
+
+    VGLAB_ORPHANS=finish lets a run go on without the server; otherwise it stops, recorded.
+    """
+    warm_up()
+    line = sys.stdin.readline()
+    if not line:
+        return
+    job = Job(Path(json.loads(line)["file"]))
+
+    def stop(reason: str) -> None:
+        job.reason = reason
+        job.ask_to_stop.set()
+
+    def watch_server() -> None:
+        sys.stdin.read()
+        if os.environ.get("VGLAB_ORPHANS") != "finish":
+            stop("Stopped with the server.")
+
+    signal.signal(signal.SIGTERM, lambda number, frame: stop("Stopped by the system."))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch_server, daemon=True).start()
+    job.work()
+
+
+if __name__ == "__main__":
+    main()
