@@ -277,9 +277,12 @@ def show_statistics(
         for row in layers:
             print_json(row)
         return
-    table = Table("statistic", *(f"layer {row['layer']}" for row in layers), title=f"Step {step}")
+    table = Table(title=f"Step {step}; layer 1 is nearest the input", box=None)
+    table.add_column("layer", no_wrap=True)
+    for row in layers:
+        table.add_column(str(row["layer"]), justify="right", no_wrap=True)
     for name in STATISTICS:
-        table.add_row(name, *(f"{row[name]:.3g}" for row in layers))
+        table.add_row(name, *(f"{row[name]:.2g}" for row in layers))
     out.print(table)
 
 

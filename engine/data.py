@@ -20,7 +20,7 @@ from sklearn import datasets as sklearn_datasets
 from torch import Tensor
 from torch.utils.data import TensorDataset, random_split
 
-from engine.data_files import DATA_FILES, data_folders, writable_data_folder
+from engine.data_files import DATA_FILES, data_folders, home, writable_data_folder
 from engine.errors import DataError
 from engine.spec import RunSpec
 
@@ -133,12 +133,12 @@ def _fetched(name: str, say: Say) -> Path:
     for folder in data_folders():
         if DATA_FILES[name].is_unpacked(folder):
             return folder
-    target = writable_data_folder()
     for folder in data_folders():
         if DATA_FILES[name].is_here(folder):
             say(f"unpacking {DATA_FILES[name].title}")
-            _unpack(name, folder, target)
-            return target
+            _unpack(name, folder, own := home() / "data")  # the other may be someone else's
+            return own
+    target = writable_data_folder()
     with _progress(name, target, say):
         _download(name, target)
     return target

@@ -159,6 +159,7 @@ class Network(nn.Module):
         self.active, self.frozen = phase.layers, phase.frozen
         for number, block in enumerate(self.hidden, start=1):
             block.requires_grad_(number > phase.frozen)
+            block.zero_grad(set_to_none=True)  # a frozen layer has no gradient, nor an old one
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = [

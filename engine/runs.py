@@ -6,6 +6,7 @@ removes a marker owns the run, so two servers may share one library.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -128,6 +129,12 @@ def is_worker_alive(pid: int | None, started: float | None) -> bool:
 def all() -> list[store.RunInfo]:
     """Every readable run, newest first."""
     return [found for found in map(_try_info, _files()) if isinstance(found, store.RunInfo)]
+
+
+def newest(count: int) -> list[store.RunInfo]:
+    """The newest readable runs, newest first, without opening the others: a file costs some 2 ms."""
+    found = (_try_info(file) for file in _files())
+    return list(itertools.islice((f for f in found if isinstance(f, store.RunInfo)), count))
 
 
 def broken() -> list[str]:

@@ -145,7 +145,7 @@ SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "sigmoid": lambda before, after: 4 * after * (1 - after),
     "tanh": lambda before, after: 1 - after.square(),
     "relu": lambda before, after: (before > 0).to(before.dtype),
-    "leaky_relu": lambda before, after: torch.where(before > 0, 1.0, 0.01),
+    "leaky_relu": lambda before, after: (before > 0).to(before.dtype).clamp(min=0.01),
     "elu": lambda before, after: torch.exp(before.clamp(max=0)),
     "selu": lambda before, after: torch.where(
         before > 0, 1 / _SELU_ALPHA, torch.exp(before.clamp(max=0))

@@ -1,0 +1,48 @@
+"""What all tests share: a library of their own, and the real Fashion-MNIST where it lies."""
+
+import gzip
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+#: The real data set, packed, beside the repository. Tests that need it skip without it.
+PACKED = REPOSITORY.parent / "shared" / "data" / "FashionMNIST" / "raw"
+CACHE = Path(tempfile.gettempdir()) / "vglab-test-data"
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip with a reason; where CI=true, fail instead, so that no test is lost there unseen."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """An empty library, so that no test sees or touches a person's own."""
+    monkeypatch.setenv("VGLAB_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VGLAB_DATA", raising=False)
+    monkeypatch.delenv("VGLAB_WORKERS", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def fashion_mnist(monkeypatch):
+    """VGLAB_DATA with the full Fashion-MNIST in torchvision's layout; the folder."""
+    if not PACKED.exists():
+        skip_or_fail(f"Fashion-MNIST is not at {PACKED}")
+    raw = CACHE / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for packed in PACKED.glob("*.gz"):
+        unpacked = raw / packed.stem
+        if not unpacked.exists():
+            partial = unpacked.with_suffix(f".{os.getpid()}")
+            with gzip.open(packed) as source, partial.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            partial.rename(unpacked)
+    monkeypatch.setenv("VGLAB_DATA", str(CACHE))
+    return CACHE
