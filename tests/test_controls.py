@@ -127,7 +127,7 @@ def test_a_header_is_marked_in_words_where_it_differs_from_the_baseline():
     assert not any("changed" in text for text in headers(lab()))
     page = lab(optimizer="adam")
     assert [text for text in headers(page) if "◆ changed" in text] == [
-        "**Optimizer:** Adam, rate 0.01 :primary[**◆ changed**]"
+        "**Optimizer:** Adam, rate 0.01 :blue[**◆ changed**]"
     ]
 
 

@@ -21,7 +21,11 @@ def columns(tmp_path_factory):
         rms = made_up.dying(8)
         rms[[0, 1, 3, 4]] = 1e-14, 0.0, np.nan, 20.0
         items.append(made_up.record(step, rms, frozen=(3,), absent=(7,)))
-    items += [made_up.batches(0, 101, spike=9.0), made_up.epoch_end(1, 50), made_up.epoch_end(2, 100)]
+    items += [
+        made_up.batches(0, 101, spike=9.0),
+        made_up.epoch_end(1, 50),
+        made_up.epoch_end(2, 100),
+    ]
     items += [made_up.Event(step=50, kind="phase", words=f"Phase {n} of 2.") for n in (1, 2)]
     path = made_up.run_file(tmp_path_factory.mktemp("runs") / "a.sqlite", items)
     view = views.RunView(path)
@@ -120,7 +124,9 @@ def test_the_chosen_layers_histogram_is_the_chosen_layers(columns, kind):
 
 def test_the_zoom_is_kept_by_a_constant_uirevision(columns):
     for name, figure in figures.FIGURES.items():
-        revisions = {figure(data, Options()).layout.uirevision for data in (bindings.NO_DATA, columns)}
+        revisions = {
+            figure(data, Options()).layout.uirevision for data in (bindings.NO_DATA, columns)
+        }
         assert len(revisions) == 1, name
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine import runs, store
 from engine.errors import DataError
 from engine.presets import PRESETS
 from engine.spec import RunSpec
+from ui import controls
 
 MAIN = Path(__file__).parent.parent / "pages" / "main.py"
 UNKNOWN = "20200101-000000-abcd"
@@ -58,7 +60,7 @@ def said(page: AppTest) -> str:
 
 def shown(page: AppTest) -> str | None:
     """The run that the live view was asked to show."""
-    return json.loads(page.get("bidi_component")[0].proto.json)["run"]
+    return json.loads(page.get("bidi_component")[0].proto.json)[0]["run"]
 
 
 def test_the_lab_without_a_run_says_what_train_would_start():
@@ -132,7 +134,7 @@ def test_stop_ends_a_run_that_waits():
 
 #: status -> what its file says besides, and what the page says about it
 STATES: dict[str, tuple[dict[str, Any], str]] = {
-    store.QUEUED: ({}, "Waiting for a free worker"),
+    store.QUEUED: ({}, "Starting: its worker is getting ready."),  # no longer in the queue
     store.RUNNING: ({"step": 40}, "Training."),
     store.FINISHED: ({"step": 2200}, "Finished after 2,200 steps."),
     store.STOPPED: ({"step": 40, "sentence": "Stopped at step 40."}, "Stopped at step 40."),
@@ -244,7 +246,7 @@ def test_no_bound_control_moves_when_sentences_come_and_go():
 
 def test_the_view_in_the_link_reaches_the_live_view():
     page = opened(run=made(store.FINISHED), kind="weight", layer="3", axis="log")
-    assert json.loads(page.get("bidi_component")[0].proto.json)["options"] == {
+    assert json.loads(page.get("bidi_component")[0].proto.json)[0]["options"] == {
         "kind": "weight",
         "layer": 3,
         "step_axis": "log",
@@ -265,6 +267,13 @@ def test_another_run_can_be_picked():
     page = opened(run=first)
     page.selectbox(key="run_picker").select(second).run()
     assert page.query_params["run"] == second == shown(page)
+
+
+def test_a_runs_label_in_the_picker_does_not_change_with_its_status_and_is_its_own():
+    first, second = runs.info(made(store.QUEUED)), runs.info(made(store.QUEUED))
+    assert controls.run_title(first) != controls.run_title(second)
+    for status in store.STATUSES:
+        assert controls.run_title(replace(first, status=status)) == controls.run_title(first)
 
 
 def test_the_shown_run_and_the_settings_survive_a_visit_to_the_library():

@@ -9,7 +9,7 @@ import pytest
 from engine import store
 from engine.errors import EngineError
 from engine.records import GRADIENT_BINS, LINEAR_BINS, ROW, STATISTICS
-from ui import cells, frames, histograms, numbers, summary, theme, thinning, views
+from ui import cells, frames, histograms, numbers, summary, tables, theme, thinning, views
 
 
 def append(path, *items, **columns):
@@ -45,7 +45,7 @@ def test_a_queued_run_has_every_array_that_grows_and_no_row(queued):
     assert view.step == 0
 
 
-@pytest.mark.parametrize("table", [views.gradient_by_depth, views.history])
+@pytest.mark.parametrize("table", [tables.gradient_by_depth, tables.history])
 def test_tables_have_the_same_columns_and_types_when_empty(table, queued, running):
     empty, full = table(shown(queued)[0]), table(shown(running)[0])
     assert len(empty) == 0 < len(full)
@@ -53,7 +53,7 @@ def test_tables_have_the_same_columns_and_types_when_empty(table, queued, runnin
 
 
 def test_the_table_by_depth_holds_what_was_recorded(running):
-    table = views.gradient_by_depth(shown(running)[0]).set_index(["step", "layer"])
+    table = tables.gradient_by_depth(shown(running)[0]).set_index(["step", "layer"])
     with store.Reader(running) as reader:
         for record in reader.records():
             for layer in (1, 5, 8):
@@ -79,7 +79,10 @@ def test_every_kind_of_cell_has_its_own_mark():
     record = made_up.record(0, rms, frozen=(5,), absent=(7,))
     code = {name: number for name, (number, _) in theme.MARKS.items()}
     expected = ["below", "above", "zero", "nonfinite", "frozen", "nonfinite", "absent"]
-    assert cells.marks(record.scalars[None])[0].tolist() == [code[name] for name in expected] + [0, 0]
+    assert cells.marks(record.scalars[None])[0].tolist() == [code[name] for name in expected] + [
+        0,
+        0,
+    ]
 
 
 def test_one_bad_entry_marks_the_layer_as_not_finite():
@@ -177,7 +180,10 @@ def test_differences_add_up_while_columns_are_thinned():
         new = views.Display(
             arrays={"a": columns.rows[:, 0].copy(), "b": curve.loss.copy()},
             grows={"a": "records", "b": "curve"},
-            identity={"records": columns.keys.copy(), "curve": np.stack([curve.start, curve.count], 1)},
+            identity={
+                "records": columns.keys.copy(),
+                "curve": np.stack([curve.start, curve.count], 1),
+            },
         )
         frame = frames.encode(frames.difference(old, new), full=False)
         replayed(told, *frames.decode(frame))
@@ -222,6 +228,8 @@ def test_gradient_bins_are_cut_to_what_is_occupied_and_nothing_is_lost(running):
     assert display.arrays["gradient_counts"].shape[1] < GRADIENT_BINS / 2
     inside = record.gradient[:, 2:-2].sum(axis=1)
     assert display.arrays["gradient_counts"].sum(axis=1).tolist() == inside.tolist()
+    fullest = display.arrays["gradient_x"][display.arrays["gradient_ridge"].argmax(axis=1)]
+    assert fullest == pytest.approx(np.log10(view.newest.scalars[ROW["grad_rms"]]), abs=0.13)
     assert "1.0 % exactly 0" in display.header["texts"]["gradient_notes"][0]
 
 
@@ -268,7 +276,9 @@ def test_tiles_tell_pace_time_left_and_the_end(running):
 
 def test_a_lost_worker_is_noticed_without_a_write(running):
     found = store.Reader(running).run()
-    lost = store.RunInfo(**(vars(found) | {"status": store.LOST, "sentence": "Stopped unexpectedly."}))
+    lost = store.RunInfo(
+        **(vars(found) | {"status": store.LOST, "sentence": "Stopped unexpectedly."})
+    )
     known = [found]
     view = views.RunView(running, lambda: known[0])
     view.refresh()
@@ -279,10 +289,16 @@ def test_a_lost_worker_is_noticed_without_a_write(running):
 
 
 def test_phases_are_events_with_a_short_word(tmp_path):
-    events = [made_up.Event(step=100 * n, kind="phase", words=f"Phase {n + 1} of 3.") for n in range(3)]
+    events = [
+        made_up.Event(step=100 * n, kind="phase", words=f"Phase {n + 1} of 3.") for n in range(3)
+    ]
     path = made_up.run_file(tmp_path / "d.sqlite", events)
     found = shown(path)[1].header["events"]
-    assert [(e["step"], e["short"]) for e in found] == [(0, "phase 1"), (100, "phase 2"), (200, "phase 3")]
+    assert [(e["step"], e["short"]) for e in found] == [
+        (0, "phase 1"),
+        (100, "phase 2"),
+        (200, "phase 3"),
+    ]
 
 
 def test_a_missing_or_damaged_file_is_told_by_sentence(tmp_path, running):

@@ -1,0 +1,39 @@
+"""The server: Streamlit's script, the routes that feed it, and what lives as long as it does."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from engine import runs
+from ui.hub import Hub
+from ui.routes import plotly_gzipped, routes
+
+hub = Hub(runs.path, runs.info)
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """Start the engine's supervisor; at the end stop its workers and all reading."""
+    supervisor = runs.Supervisor()
+    await asyncio.to_thread(supervisor.start)
+    warm = asyncio.create_task(asyncio.to_thread(plotly_gzipped))
+    # What is imported by now stays: a collection need not look at it again (80 ms each time).
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        await hub.stop()
+        await asyncio.to_thread(supervisor.stop)
+        await warm
+
+
+app = st.App(
+    str(Path(__file__).resolve().parent / "pages" / "main.py"),
+    lifespan=lifespan,
+    routes=routes(hub),
+)

@@ -1,0 +1,94 @@
+// The frames of one run: over a WebSocket, or by asking again and again where none can connect.
+
+const FIRST_RETRY = 300, LONGEST_RETRY = 5000, POLL = 400, SOCKET_AGAIN = 15000; // ms
+const GIVE_UP = 2; // sockets that never opened before polling begins
+
+/** Keeps handing frames (ArrayBuffers) to `onFrame` and words on the connection to `onState`. */
+export class Feed {
+  constructor({ run, seq, onFrame, onState }) {
+    Object.assign(this, { run, seq, onFrame, onState });
+    this.wait = FIRST_RETRY;
+    this.failures = 0; // sockets in a row that closed before they opened
+    this.timers = new Set();
+    this.connect();
+  }
+
+  stop() {
+    this.stopped = true;
+    for (const timer of this.timers) clearTimeout(timer);
+    if (this.socket) this.socket.onclose = this.socket.onmessage = null;
+    this.socket?.close();
+  }
+
+  /** Ask for everything once more, after a gap. */
+  again() {
+    this.lost = true;
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(this.run);
+  }
+
+  later(action, delay) {
+    const timer = setTimeout(() => { this.timers.delete(timer); if (!this.stopped) action(); }, delay);
+    this.timers.add(timer);
+  }
+
+  connect() {
+    const url = new URL(`feed?runs=${encodeURIComponent(this.run)}`, import.meta.url);
+    url.protocol = url.protocol.replace("http", "ws");
+    const socket = (this.socket = new WebSocket(url));
+    let opened = false;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      opened = this.everOpened = true;
+      this.failures = 0;
+      this.wait = FIRST_RETRY;
+      this.polling = false;
+      this.onState("socket", "");
+    };
+    socket.onmessage = (message) => this.onFrame(message.data);
+    socket.onclose = () => {
+      if (!opened) this.failures += 1;
+      if (!this.everOpened && this.failures >= GIVE_UP) {
+        if (!this.polling) { this.polling = true; this.poll(); }
+        this.later(() => this.polling && this.connect(), SOCKET_AGAIN);
+        return;
+      }
+      this.onState("lost", "The connection to the server is lost; trying again …");
+      this.later(() => this.connect(), this.wait);
+      this.wait = Math.min(2 * this.wait, LONGEST_RETRY);
+    };
+  }
+
+  async poll() {
+    if (!this.polling || this.stopped) return;
+    try {
+      const after = this.lost ? 0 : this.seq();
+      const url = new URL(`frames?runs=${encodeURIComponent(this.run)}&after=${after}`, import.meta.url);
+      const answer = await fetch(url, { cache: "no-store" });
+      if (!answer.ok || !isBytes(answer)) throw new Error(`HTTP ${answer.status}`);
+      const body = await answer.arrayBuffer();
+      if (!this.polling || this.stopped) return;
+      this.lost = false;
+      this.onState("polling", "No WebSocket could connect (a proxy?); asking for news instead.");
+      for (const frame of split(body)) this.onFrame(frame);
+    } catch {
+      this.lost = true; // a restarted server counts from 1 again
+      this.onState("lost", "The server does not answer; trying again …");
+    }
+    this.later(() => this.poll(), POLL);
+  }
+}
+
+function isBytes(answer) {
+  return (answer.headers.get("content-type") ?? "").startsWith("application/octet-stream");
+}
+
+function split(body) {
+  const frames = [];
+  const view = new DataView(body);
+  for (let place = 0; place < body.byteLength;) {
+    const length = view.getUint32(place, true);
+    frames.push(body.slice(place + 4, place + 4 + length));
+    place += 4 + length;
+  }
+  return frames;
+}

@@ -1,0 +1,37 @@
+"""One network, live: choose remedies, press Train, watch the gradient of every layer."""
+
+import streamlit as st
+
+from ui import controls, live, spec_form
+
+controls.read_link()
+info = controls.shown_run()
+spec, faults = controls.checked_spec()
+layers = info.spec.layers if info else spec.layers if spec else spec_form.DEFAULTS["depth"] + 1
+controls.check_layer(layers)
+
+with st.sidebar:
+    controls.draw_actions(info, spec, faults)
+    spec_form.draw_preset(spec)
+    spec_form.draw_remedies()
+    spec_form.draw_groups(faults)
+
+with st.container():  # always there: what is below must not move when it fills
+    controls.draw_ignored()
+picker, view_row = st.columns([2, 3])
+with picker:
+    controls.draw_run_picker(info)
+with view_row, st.container(horizontal=True, vertical_alignment="bottom"):
+    view = controls.draw_view(layers)
+with st.container():
+    if info is not None:
+        controls.draw_status(info, spec)
+    elif spec is not None:
+        controls.draw_ready(spec)
+live.mount(
+    info.id if info else None,
+    kind=view.kind,
+    layer=view.layer,
+    step_axis=view.axis,
+    known=info,
+)

@@ -1,0 +1,33 @@
+"""The frame around every page: its title, the pages, the look that configuration cannot say."""
+
+import streamlit as st
+
+from ui import frame
+
+st.set_page_config(
+    page_title=frame.NAME,
+    page_icon=frame.ICON,
+    layout="wide",
+    initial_sidebar_state=320,
+)
+st.html(frame.STYLE)
+st.logo(frame.LOGO, size="large")
+page = st.navigation(
+    [
+        st.Page(
+            "lab.py",
+            title="Lab",
+            icon=":material/science:",
+            default=True,
+            help="One network, live: choose remedies, press Train, watch the gradient per layer.",
+        ),
+        st.Page(
+            "runs.py",
+            title="Runs",
+            icon=":material/library_books:",
+            help="Every run there is: open one in the Lab, or delete it.",
+        ),
+    ]
+)
+page.run()
+st.sidebar.caption(frame.FOOTER)

@@ -1,0 +1,1 @@
+"""What the pages share: from a run's file to the screen."""

@@ -1,0 +1,243 @@
+"""What the Lab's page is steered with: the link, Train and Stop, the run picker, the view."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import streamlit as st
+
+from engine import presets, runs, store
+from engine.errors import EngineError, SpecError
+from engine.spec import RunSpec
+from engine.store import RunInfo
+from ui import links, spec_form, words
+
+RECENT = 30  # runs in the picker; the library has them all
+
+
+class View(NamedTuple):
+    """What the charts show of a run."""
+
+    kind: str  # "gradient", "weight" or "activation"
+    layer: int  # 1 is nearest the input
+    axis: str  # "linear" or "log", of the steps
+
+
+def read_link() -> None:
+    """Take the settings from the link, once a session, and note what of it is ignored.
+
+    What is ignored leaves the link before any control is drawn: a bound control would take it.
+    """
+    if "ignored" in st.session_state:
+        return
+    link = links.read({name: st.query_params.get_all(name) for name in st.query_params})
+    st.session_state["ignored"] = link.ignored
+    st.session_state["link_layer"] = link.view.get("layer")
+    st.session_state["data"] = runs.default_data()
+    for name, value in {**link.fields, **link.view}.items():
+        st.session_state[name] = value
+    for name in link.ignored:
+        del st.query_params[name]
+    if link.ignored:
+        st.rerun()
+
+
+def draw_ignored() -> None:
+    """One sentence for each thing in the link that is ignored, until it is dismissed."""
+    ignored: Mapping[str, str] = st.session_state["ignored"]
+    if not ignored:
+        return
+    lines = "\n".join(f"- {sentence}" for sentence in ignored.values())
+    with st.container(horizontal=True, wrap=False):
+        st.warning(f"Ignored from the link:\n{lines}", icon=":material/link_off:")
+        st.button("Dismiss", key="dismiss", on_click=_dismiss, icon=":material/close:")
+
+
+def _dismiss() -> None:
+    st.session_state["ignored"] = {}
+
+
+def checked_spec() -> tuple[RunSpec | None, dict[str, str]]:
+    """The spec the controls ask for, or None and what is wrong with it, by field."""
+    values = spec_form.fields()
+    refused = st.session_state.get("refused")
+    faults = dict(refused[1]) if refused and refused[0] == values else {}
+    try:
+        return spec_form.spec_of(values), faults
+    except SpecError as error:
+        return None, error.faults
+
+
+def _train() -> None:
+    values = spec_form.fields()
+    try:
+        spec = spec_form.spec_of(values)
+        run = runs.start(spec, preset=spec_form.preset_of(spec))
+    except SpecError as error:
+        st.session_state["refused"] = (values, error.faults)
+    except EngineError as error:
+        st.session_state["refused"] = (values, {"data": str(error)})
+    else:
+        st.session_state["ignored"] = {}
+        st.query_params["run"] = run
+
+
+def _stop(run: str) -> None:
+    try:
+        runs.send(run, "stop")
+    except EngineError as error:
+        st.session_state["ignored"] = {"stop": str(error)}
+
+
+def draw_actions(info: RunInfo | None, spec: RunSpec | None, faults: Mapping[str, str]) -> None:
+    """Train and Stop, always in sight, and why Train cannot be pressed where it cannot."""
+    is_open = info is not None and info.status in store.OPEN
+    with st.container(key="actions"):
+        left, right = st.columns([3, 2])
+        left.button(
+            "Train",
+            key="train",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=spec is None,
+            on_click=_train,
+        )
+        right.button(
+            "Stop",
+            key="stop",
+            icon=":material/stop:",
+            width="stretch",
+            disabled=not is_open,
+            on_click=_stop,
+            args=(info.id if info else "",),
+        )
+        with st.container():
+            for sentence in faults.values():
+                st.caption(f":red[:material/error: {sentence}]")
+
+
+def shown_run() -> RunInfo | None:
+    """The run the link names; an unknown one leaves the link with a sentence."""
+    came_back = st.session_state.pop("left_lab", False)
+    if came_back and "run" not in st.query_params and "shown_run" in st.session_state:
+        st.query_params["run"] = st.session_state["shown_run"]
+    run = st.query_params.get("run")
+    if not run:
+        return None
+    try:
+        info = runs.info(run)
+    except EngineError as error:
+        st.session_state["ignored"] = {**st.session_state["ignored"], "run": str(error)}
+        st.session_state.pop("shown_run", None)
+        del st.query_params["run"]
+        return None
+    st.session_state["shown_run"] = run
+    return info
+
+
+def run_title(info: RunInfo) -> str:
+    """A run in one line: title, data, when it was made, and the end of its id.
+
+    Never its status: the browser sends a choice back by its label, and a label that had changed
+    meanwhile would name no run. The end of the id keeps two labels apart.
+    """
+    made = datetime.fromtimestamp(info.created)
+    day = f"{made:%H:%M}" if made.date() == datetime.now().date() else f"{made:%d %b %H:%M}"
+    return f"{info.title} · {info.spec.data} · {day} · {info.id[-4:]}"
+
+
+def _pick() -> None:
+    run = st.session_state["run_picker"]
+    if run is None:
+        st.query_params.pop("run", None)
+    elif run in st.session_state["known_runs"]:
+        st.query_params["run"] = run
+
+
+def draw_run_picker(info: RunInfo | None) -> None:
+    """Choose among the newest runs; the one that is shown is always among them."""
+    known = {run.id: run for run in runs.newest(RECENT)}
+    if info is not None:
+        known = {info.id: info} | known | {info.id: info}
+    order = sorted(known, key=lambda run: known[run].created, reverse=True)
+    st.session_state["known_runs"] = order
+    st.session_state["run_picker"] = info.id if info else None
+    st.selectbox(
+        "Run",
+        order,
+        index=None,
+        format_func=lambda run: run_title(known[run]),
+        key="run_picker",
+        on_change=_pick,
+        placeholder="Choose a run" if order else "No run yet",
+        disabled=not order,
+    )
+
+
+def check_layer(layers: int) -> None:
+    """Ignore the link's layer where the run that is shown has not so many."""
+    layer = st.session_state.pop("link_layer", None)
+    if layer is not None and layer > layers:
+        st.session_state["layer"] = 1
+        sentence = f"layer is {layer}; it must be from 1 to {layers}, the layers of this network."
+        st.session_state["ignored"] = {**st.session_state["ignored"], "layer": sentence}
+
+
+def draw_view(layers: int) -> View:
+    """What to show: the kind of histogram, the layer, and the step axis."""
+    kind = st.segmented_control(
+        "Histograms of",
+        links.KINDS,
+        default=links.KINDS[0],
+        required=True,
+        key="kind",
+        bind="query-params",
+    )
+    layer = st.selectbox(
+        f"Layer of {layers}", range(1, layers + 1), key="layer", bind="query-params", width=100
+    )
+    axis = st.segmented_control(
+        "Step axis",
+        links.AXES,
+        default=links.AXES[0],
+        required=True,
+        key="axis",
+        bind="query-params",
+    )
+    return View(kind or links.KINDS[0], int(layer), axis or links.AXES[0])
+
+
+def _apply(info: RunInfo) -> None:
+    st.session_state["chosen_preset"] = info.preset
+    spec_form.load(info.spec)
+
+
+def draw_ready(spec: RunSpec) -> None:
+    """What Train would start."""
+    st.markdown(
+        f":material/play_circle: **Ready:** {presets.title_of(spec)} on {spec.data_set.title}, "
+        f"{spec.total_steps:,} steps. {words.against(spec)}"
+    )
+
+
+def draw_status(info: RunInfo, spec: RunSpec | None) -> None:
+    """How the run is, what differs from the baseline, and a way to take its settings."""
+    _, icon = words.STATUS_WORDS[info.status]
+    place = runs.queue_position(info.id) if info.status == store.QUEUED else 0
+    sentence = words.status_sentence(info, place)
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="status"):
+        st.markdown(f"{icon} **{sentence}** {words.against(info.spec)}", width="stretch")
+        st.button(
+            "Apply these settings",
+            key="apply",
+            type="tertiary",
+            icon=":material/tune:",
+            disabled=spec == info.spec,
+            on_click=_apply,
+            args=(info,),
+            help="Set the controls to this run's settings.",
+        )
+    if info.traceback:
+        with st.expander("What went wrong, for developers", key="traceback"):
+            st.code(info.traceback, language=None)

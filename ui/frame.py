@@ -1,0 +1,70 @@
+"""What every page has around it: name, style sheet, footer of the sidebar."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+NAME = "Vanishing Gradient Lab"
+
+
+def _version() -> str:
+    try:
+        return version("vanishing-gradient-lab")
+    except PackageNotFoundError:
+        return "run from source"
+
+
+FOOTER = f"{NAME}, {_version()}"
+
+
+def _bars() -> str:
+    """Eight bars, each shorter than the one before: a gradient on its way to layer 1."""
+    heights = [26 * 0.72**bar for bar in range(8)]
+    return "".join(
+        f'<rect x="{2 + 6 * bar}" y="{30 - height:.1f}" width="4" height="{height:.1f}" rx="1"/>'
+        for bar, height in enumerate(heights)
+    )
+
+
+#: The browser tab's picture. Not a named Material icon: the browser would ask a font server for it.
+ICON = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 50 34"><g fill="#3b82d0">{_bars()}</g></svg>'
+#: In a blue that reads on the light and on the dark sidebar.
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 216 34" width="216" height="34" role="img" '
+    f'aria-label="{NAME}"><g fill="#3b82d0">{_bars()}</g>'
+    '<text x="54" y="24" font-family="Segoe UI, Helvetica, Arial, sans-serif" font-size="16" '
+    f'font-weight="600" textLength="160" lengthAdjust="spacingAndGlyphs" fill="#3b82d0">{NAME}</text></svg>'
+)
+
+#: What configuration cannot say. Train and Stop stay in sight while the sidebar scrolls; the
+#: charts get the room of the wide margins; a chosen pill has a tick, not colour alone; captions are
+#: dark enough for the last row.
+STYLE = """
+<style>
+[data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
+[data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] { gap: 0.6rem; }
+[data-testid="stSidebarHeader"] { height: 3.25rem; margin-bottom: 0; padding-bottom: 0; }
+[data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
+[data-testid="stSidebarUserContent"] { padding: 0.25rem 0 1rem 0; }
+[data-testid="stSidebar"] :has(.st-key-actions) { background-color: inherit; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-actions) {
+  position: sticky; top: 0; z-index: 20;
+  padding: 0.5rem 0 0.5rem 0;
+}
+.st-key-remedies button {
+  min-height: 1.6rem; height: 1.6rem; padding: 0 0.55rem;
+}
+.st-key-remedies button p { font-size: 0.875rem; }
+.st-key-remedies [aria-checked="true"]::before,
+.st-key-remedies [aria-pressed="true"]::before,
+.st-key-remedies [data-testid="stBaseButton-pillsActive"]::before {
+  content: "\\2713"; margin-right: 0.3rem; font-weight: 700;
+}
+[data-testid="stSidebarContent"] [data-testid="stExpander"] summary { padding: 0.35rem 0.6rem; }
+.st-key-kind button, .st-key-axis button { min-height: 2.5rem; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
+  color: inherit; opacity: 0.88;
+}
+.st-key-library p { font-size: 0.9rem; }
+.st-key-library [data-testid="stHorizontalBlock"] { gap: 0.75rem; }
+.st-key-status button { min-height: 1.75rem; padding: 0; }
+</style>
+"""

@@ -1,0 +1,76 @@
+"""Mounts the live component: the main area of the Lab, which draws by itself while Python rests."""
+
+import json
+from functools import cache
+from typing import Any, Literal
+
+import streamlit as st
+
+from engine import runs
+from engine.store import RunInfo
+from ui import theme
+from ui.bindings import NO_DATA, TICKS, Options
+from ui.figures import FIGURES
+from ui.routes import PLOTLY_URL
+from ui.summary import no_tiles
+
+INVITATION = "Nothing trained yet: press Train and watch layer 1."
+# Streamlit sends inline code with every message, so it only fetches the module.
+_MOUNT = """
+export default async function (component) {
+  try {
+    const module = await import(location.origin + "/live/live.js");
+    return module.mount(component);
+  } catch (error) {
+    const place = component.parentElement.querySelector(".vgl");
+    place.textContent = "The live view did not load. Start the dashboard with: streamlit run app.py";
+    throw error;
+  }
+}
+"""
+_HTML = '<div class="vgl" style="min-height: 640px"></div>'
+
+
+@cache
+def figures_json() -> dict[str, Any]:
+    """Every figure without data, as the browser fills it: name -> {data, layout}."""
+    empty = {name: figure(NO_DATA, Options()) for name, figure in FIGURES.items()}
+    return {name: json.loads(figure.to_json()) for name, figure in empty.items()}
+
+
+@cache
+def _component() -> Any:
+    return st.components.v2.component("live", html=_HTML, js=_MOUNT, isolate_styles=False)
+
+
+def mount(
+    run_id: str | None,
+    *,
+    kind: Literal["gradient", "weight", "activation"] = "gradient",
+    layer: int = 1,
+    step_axis: Literal["linear", "log"] = "linear",
+    known: RunInfo | None = None,
+    key: str = "live",
+) -> Any:
+    """The component's result; its `status` is {"run", "status", "begun"} as last seen by the browser.
+
+    The script reruns when the status changes and when the first step is done, never per step. A change of kind, layer or
+    step_axis redraws in place. Raises EngineError where there is no such run.
+
+    known  what the page has drawn its own words from, so that a change since then is noticed too
+    """
+    info = known or (runs.info(run_id) if run_id else None)
+    data = {
+        "run": run_id,
+        "known": {"status": info.status, "begun": info.step > 0} if info else None,
+        "options": {"kind": kind, "layer": layer, "step_axis": step_axis},
+        "figures": figures_json(),
+        "themes": theme.MODES,
+        "ticks": TICKS,
+        "font_px": [theme.FONT_PX, theme.PROJECTOR_FONT_PX],
+        "plotly": PLOTLY_URL,
+        "no_tiles": no_tiles(),
+        "invitation": INVITATION,
+    }
+    # In a list: Streamlit would import pandas (70 MB) to look for tables among a dictionary's values.
+    return _component()(data=[data], key=key, on_status_change=lambda: None)

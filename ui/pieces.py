@@ -1,0 +1,89 @@
+"""The pieces that figures are made of: traces and a layout that say where their data comes from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ui import theme
+from ui.bindings import NO_DATA, Columns
+
+Trace = dict[str, Any]
+#: On an axis of log10: the ticks as powers of ten, and as they are.
+POWERS = {"tickprefix": "10<sup>", "ticksuffix": "</sup>", "tickformat": "d"}
+PLAIN = {"tickprefix": "", "ticksuffix": "", "tickformat": ""}
+MARGIN = {"l": 56, "r": 12, "t": 30, "b": 48}
+#: The same with room for a colour bar, kept free from the start: the first number moves nothing.
+COLOURBAR_MARGIN = MARGIN | {"r": 80}
+
+
+def scatter(fill: dict[str, Any], paint: dict[str, str], shown: Any = None, **trace: Any) -> Trace:
+    """A line or markers; `fill_to` is Plotly's own `fill`."""
+    if (to := trace.pop("fill_to", None)) is not None:
+        trace["fill"] = to
+    meta = {"fill": fill, "paint": paint} | ({"shown": shown} if shown else {})
+    return {"type": "scatter", "meta": meta, **trace}
+
+
+def heatmap(
+    fill: dict[str, Any], shown: Any = None, paint: dict[str, str] | None = None, **trace: Any
+) -> Trace:
+    """Coloured cells; where there is no value there is no hover either."""
+    meta = {"fill": fill, "paint": paint or {}} | ({"shown": shown} if shown else {})
+    return {"type": "heatmap", "hoverongaps": False, "meta": meta, **trace}
+
+
+def layout_of(
+    *,
+    title: str,
+    caption: str,
+    alt: str,
+    x: Columns = NO_DATA,
+    y: Columns = NO_DATA,
+    steps: bool = False,
+    when: dict[str, Any] | None = None,
+    aside: Any = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """What all figures share, and what this one says of itself in `meta`."""
+    axis = {"zeroline": False, "title": {"standoff": 6, "font": {"size": theme.FONT_PX}}}
+    meta = {"title": title, "caption": caption, "alt": alt, "steps": steps}
+    meta |= {"when": when or {}, "aside": aside}
+    return {
+        "meta": meta,
+        "uirevision": title,  # constant: a reader's zoom survives new data
+        "margin": MARGIN,
+        "font": {"size": theme.FONT_PX},
+        "hoverlabel": {"font": {"size": theme.FONT_PX}},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "font": {"size": theme.FONT_PX},
+        },
+        "xaxis": _merge(axis, {"title": {"text": "step"}} if steps else {}, x),
+        "yaxis": _merge(axis, y),
+    } | more
+
+
+def colourbar(title: str, **more: Any) -> dict[str, Any]:
+    """A thin colour bar with its title beside it."""
+    # A little shorter than the plot: the buttons above it must not cover its topmost tick.
+    plain = {
+        "thickness": 12,
+        "outlinewidth": 0,
+        "xpad": 4,
+        "len": 0.94,
+        "y": 0,
+        "yanchor": "bottom",
+    }
+    return plain | {"title": {"text": title, "side": "right"}} | more
+
+
+def _merge(*parts: Columns) -> dict[str, Any]:
+    """One dictionary of several; inner dictionaries are merged too."""
+    merged: dict[str, Any] = {}
+    for part in parts:
+        for key, value in part.items():
+            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = _merge(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,130 @@
+"""The routes under /live: the feed, the same frames by polling, and what the browser loads.
+
+Streamlit checks no origin on routes of ours, so those that give data do it themselves.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import struct
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import plotly
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ui.hub import Hub, Viewer
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+MEDIA = {".js": "text/javascript", ".css": "text/css"}
+MOST_RUNS = 6  # of one page
+REFUSED = 4403  # close code, after HTTP's 403
+PLOTLY_URL = f"/live/plotly.min.js?v={plotly.__version__}"
+
+
+def routes(hub: Hub) -> Sequence[BaseRoute]:
+    """Everything under /live, fed by `hub`."""
+
+    async def feed(socket: WebSocket) -> None:
+        await _feed(hub, socket)
+
+    async def polled(request: Request) -> Response:
+        return await _polled(hub, request)
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok", "watched": len(hub.watched)})
+
+    return [
+        WebSocketRoute("/live/feed", feed),
+        Route("/live/frames", polled),
+        Route("/live/health", health),
+        Route("/live/plotly.min.js", _plotly),
+        Route("/live/{name}", _asset),
+    ]
+
+
+def same_origin(connection: HTTPConnection, *, required: bool) -> bool:
+    """Whether the page that asks came from this server.
+
+    A browser names the origin on every WebSocket; on a plain GET of its own page it does not.
+    """
+    origin = connection.headers.get("origin")
+    if origin is None:
+        return not required
+    return urlsplit(origin).netloc == connection.headers.get("host")
+
+
+def _asked_runs(connection: HTTPConnection) -> list[str]:
+    runs = [run for run in connection.query_params.get("runs", "").split(",") if run]
+    return list(dict.fromkeys(runs))[:MOST_RUNS]
+
+
+async def _feed(hub: Hub, socket: WebSocket) -> None:
+    if not same_origin(socket, required=True):
+        await socket.close(code=REFUSED)
+        return
+    await socket.accept()
+    viewer = Viewer()
+    for run in _asked_runs(socket):
+        hub.join(viewer, run)
+    sender = asyncio.create_task(_send(viewer, socket))
+    try:
+        while True:  # all a viewer ever says: the id of a run it has missed a frame of
+            hub.again(viewer, await socket.receive_text())
+    except (WebSocketDisconnect, KeyError):  # KeyError: bytes came where text was due
+        pass
+    finally:
+        hub.leave(viewer)
+        sender.cancel()
+        await asyncio.gather(sender, return_exceptions=True)
+
+
+async def _send(viewer: Viewer, socket: WebSocket) -> None:
+    while True:
+        for frame in await viewer.take():
+            await socket.send_bytes(frame)
+
+
+async def _polled(hub: Hub, request: Request) -> Response:
+    """Each frame with its length as uint32 before it; `after` holds one number per run."""
+    if not same_origin(request, required=False):
+        return JSONResponse({"error": "This page is from another server."}, status_code=403)
+    runs = _asked_runs(request)
+    numbers = request.query_params.get("after", "").split(",")
+    after = [int(n) if n.isdecimal() else 0 for n in numbers] + [0] * len(runs)
+    found = await asyncio.gather(
+        *(hub.since(run, seq) for run, seq in zip(runs, after, strict=False))
+    )
+    body = b"".join(struct.pack("<I", len(frame)) + frame for some in found for frame in some)
+    headers = {"Cache-Control": "no-store"}
+    return Response(body, media_type="application/octet-stream", headers=headers)
+
+
+@cache
+def plotly_gzipped() -> bytes:
+    """plotly.min.js of the installed package; compressed once, not per request (100 ms each)."""
+    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    return gzip.compress(source.read_bytes(), 6)
+
+
+async def _plotly(request: Request) -> Response:
+    body = await asyncio.to_thread(plotly_gzipped)
+    headers = {"Content-Encoding": "gzip", "Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(body, media_type="text/javascript", headers=headers)
+
+
+async def _asset(request: Request) -> Response:
+    path = ASSETS / request.path_params["name"]
+    if path.parent != ASSETS or path.suffix not in MEDIA or not path.is_file():
+        return JSONResponse({"error": "There is no such file."}, status_code=404)
+    body = path.read_bytes()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=MEDIA[path.suffix], headers=headers)

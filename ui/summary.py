@@ -1,0 +1,233 @@
+"""What a run says for itself in words: the row of figures, the line under it, texts for charts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.records import ROW, Record
+from engine.store import FAILED, FINISHED, OPEN, QUEUED, RUNNING
+from ui import histograms
+from ui.cells import marks
+from ui.numbers import NONE, duration, number, power, share
+from ui.theme import MARKS
+
+if TYPE_CHECKING:
+    from ui.views import RunView
+
+PACE_SECONDS = 3.0  # of training over which steps per second are averaged
+_WORD = dict(MARKS.values())
+Tile = dict[str, str]
+
+
+def header(view: RunView) -> dict[str, Any]:
+    """Everything a viewer is told beside the arrays; JSON."""
+    info = view.info
+    return {
+        "run": info.id,
+        "title": info.title,
+        "status": info.status,
+        "step": view.step,
+        "drawn_step": int(view.records.keys[-1]) if len(view.records.keys) else None,
+        "layers": info.spec.layers,
+        "measured_at": round(1000 * (info.heartbeat or info.created)),
+        "progress": _progress(view),
+        "tiles": tiles(view),
+        "line": line(view),
+        "tone": "bad" if info.status not in OPEN | {FINISHED, "stopped"} else "plain",
+        "events": _events(view),
+        "texts": _texts(view),
+        "alt": _alt(view),
+    }
+
+
+def ratio(record: Record | None, statistic: str = "grad_rms") -> float | None:
+    """The statistic in layer 1 over that in the last hidden layer of the present phase."""
+    if record is None:
+        return None
+    row = record.scalars[ROW[statistic]]
+    here = last_hidden(record)
+    bottom, top = float(row[0]), float(row[here - 1])
+    if not (math.isfinite(bottom) and math.isfinite(top)):
+        return None
+    return bottom / top if top else None
+
+
+def last_hidden(record: Record) -> int:
+    """Number of the highest hidden layer that is in the network at this record."""
+    present = np.flatnonzero(~np.isnan(record.scalars[:, :-1]).all(axis=0))
+    return int(present[-1]) + 1 if len(present) else record.scalars.shape[1] - 1
+
+
+def pace(view: RunView) -> float | None:
+    """Steps per second of training, lately; None before two times are known."""
+    if len(view.pace) < 2:
+        return None
+    (start, first), (end, last) = view.pace[0], view.pace[-1]
+    return (last - first) / (end - start) if end > start else None
+
+
+#: Labels of the row of figures, left to right.
+TILES = ("Status", "Step", "Epoch", "Steps/s", "Loss", "Train acc.", "Val. acc.", "Gradient ratio")
+
+
+def no_tiles() -> list[Tile]:
+    """The row of figures where there is no run."""
+    return [{"label": label, "value": NONE, "detail": "", "title": ""} for label in TILES]
+
+
+def tiles(view: RunView) -> list[Tile]:
+    """The row of figures, left to right: label, value, detail under it, title on pointing."""
+    spec, end, speed = view.info.spec, view.newest_epoch, pace(view)
+    epoch = end.epoch if end else (view.newest.epoch if view.newest else None)
+    epochs = NONE if spec.steps else f"of {spec.epochs * len(spec.phases):,}"
+    after = f"after epoch {end.epoch}" if end else "at an epoch's end"
+    train = end.train_accuracy if end else None
+    validation = end.validation_accuracy if end else None
+    said = [
+        (view.info.status, _phase(view), view.info.title),
+        (f"{view.step:,}", f"of {spec.total_steps:,}", "Optimizer steps finished"),
+        (NONE if epoch is None else f"{epoch:,}", epochs, "Epochs finished"),
+        (number(speed), _time_left(view) or "of training", "Over the last seconds of training"),
+        (number(view.newest_loss), "this batch", "Mean over the batch, before its step"),
+        (share(train), after, "Over the epoch's batches, each measured before its step"),
+        (share(validation), after, "On examples held out of the training"),
+        _ratio(view),
+    ]
+    return [
+        {"label": label, "value": value, "detail": "" if detail == NONE else detail, "title": title}
+        for label, (value, detail, title) in zip(TILES, said, strict=True)
+    ]
+
+
+def _ratio(view: RunView) -> tuple[str, str, str]:
+    record = view.newest
+    top = last_hidden(record) if record else view.info.spec.depth
+    value = ratio(record)
+    frozen = record is not None and record.scalars[ROW["frozen"], 0] == 1
+    title = (
+        f"Gradient RMS of layer 1 over that of layer {top}, the last hidden one. "
+        f"The same for the back-propagated signal dL/dz: {number(ratio(record, 'delta_rms'))}. "
+        "Near 1: the gradient arrives; far below 1: it vanishes; far above 1: it explodes."
+    )
+    words = "layer 1 frozen" if frozen and value is None else number(value)
+    return words, f"layer 1 / layer {top}", title
+
+
+def _phase(view: RunView) -> str:
+    phases = len(view.info.spec.phases)
+    return f"phase {view.newest.phase} of {phases}" if view.newest and phases > 1 else NONE
+
+
+def _progress(view: RunView) -> float:
+    return min(1.0, view.step / view.info.spec.total_steps)
+
+
+def _time_left(view: RunView) -> str:
+    speed = pace(view)
+    if view.info.status != RUNNING or not speed:
+        return ""
+    return f"{duration((view.info.spec.total_steps - view.step) / speed)} left"
+
+
+def line(view: RunView) -> str:
+    """One sentence on what is going on, or how it ended."""
+    info = view.info
+    if info.sentence:
+        return info.sentence
+    if info.status == QUEUED:
+        return info.activity or "Queued: training starts when a worker is free."
+    if info.status == RUNNING:
+        latest = next((e.words for e in reversed(view.events) if e.kind == "phase"), "")
+        return info.activity or latest or _going(view)
+    if info.status == FAILED:
+        return f"Failed at step {view.step:,}."
+    return f"{info.status.capitalize()} at step {view.step:,}{_took(view)}."
+
+
+def _going(view: RunView) -> str:
+    where = f" on {view.info.device}" if view.info.device else ""
+    return f"Training{where}." if view.newest else f"Starting{where}."
+
+
+def _took(view: RunView) -> str:
+    started, ended = view.info.started, view.info.ended
+    return f", after {duration(ended - started)}" if started and ended else ""
+
+
+def _events(view: RunView) -> list[dict[str, Any]]:
+    """Vertical lines: step, a short word for the chart, all words for pointing."""
+    found, phase = [], 0
+    for event in view.events:
+        phase += event.kind == "phase"
+        short = f"phase {phase}" if event.kind == "phase" else event.kind
+        found.append({"step": event.step, "short": short, "words": event.words})
+    return found if phase != 1 else [e for e in found if e["short"] != "phase 1"]
+
+
+def layer_names(layers: int) -> list[str]:
+    """What each layer is called on an axis, from the input: "1", "2", ..., "out"."""
+    return [*(str(layer) for layer in range(1, layers)), "out"]
+
+
+def _texts(view: RunView) -> dict[str, Any]:
+    notes = histograms.notes(view.newest)
+    return {
+        "layer_names": layer_names(view.info.spec.layers),
+        "profile_now_words": words_by_layer(view.newest),
+        "profile_start_words": words_by_layer(view.first),
+        **{f"{kind}_notes": found for kind, found in notes.items()},
+        **{f"{kind}_aside": _aside(found) for kind, found in notes.items()},
+    }
+
+
+def _aside(notes: list[str]) -> str:
+    """The notes of all layers in one line, the same ones told once."""
+    names = layer_names(len(notes))[: len(notes)]
+    layers_of: dict[str, list[str]] = {}
+    for name, note in zip(names, notes, strict=True):
+        layers_of.setdefault(note, []).append(name)
+    layers_of.pop("", None)
+    told = [
+        f"{'every layer' if len(some) == len(notes) else 'layer ' + ', '.join(some)}: {note}"
+        for note, some in list(layers_of.items())[:4]
+    ]
+    rest = len(layers_of) - len(told)
+    return "; ".join(told) + (f"; and {rest} more" if rest else "")
+
+
+def words_by_layer(record: Record | None) -> list[str]:
+    """The gradient RMS of each layer in words: "8.13·10⁻⁶", "exactly 0", "frozen"."""
+    if record is None:
+        return []
+    codes = marks(record.scalars[None])[0]
+    return [
+        _words(float(rms), int(code))
+        for rms, code in zip(record.scalars[ROW["grad_rms"]], codes, strict=True)
+    ]
+
+
+def _words(rms: float, code: int) -> str:
+    measured = math.isfinite(rms) and rms > 0 and _WORD.get(code) != _WORD[MARKS["nonfinite"][0]]
+    value = power(math.log10(rms)) if measured else ""
+    return ", ".join(part for part in (value, _WORD.get(code, "")) if part)
+
+
+def _alt(view: RunView) -> dict[str, str]:
+    """Numbers for the charts' alternative texts."""
+    now, record = words_by_layer(view.newest), view.newest
+    top = last_hidden(record) if record else view.info.spec.depth
+    end = view.newest_epoch
+    return {
+        "step": f"{view.step:,}",
+        "bottom": now[0] if now else "not measured yet",
+        "top": now[top - 1] if now else "not measured yet",
+        "top_layer": str(top),
+        "ratio": number(ratio(record)),
+        "loss": number(view.newest_loss),
+        "train": share(end.train_accuracy if end else None),
+        "validation": share(end.validation_accuracy if end else None),
+        "layers": str(view.info.spec.layers),
+    }
