@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from engine import runs
+from engine.supervisor import Supervisor
 from ui.hub import Hub
 from ui.routes import plotly_gzipped, routes
 
@@ -18,7 +19,7 @@ hub = Hub(runs.path, runs.info)
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Start the engine's supervisor; at the end stop its workers and all reading."""
-    supervisor = runs.Supervisor()
+    supervisor = Supervisor()
     await asyncio.to_thread(supervisor.start)
     warm = asyncio.create_task(asyncio.to_thread(plotly_gzipped))
     # What is imported by now stays: a collection need not look at it again (80 ms each time).

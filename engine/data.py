@@ -20,7 +20,7 @@ from sklearn import datasets as sklearn_datasets
 from torch import Tensor
 from torch.utils.data import TensorDataset, random_split
 
-from engine.data_files import DATA_FILES, data_folders, home, writable_data_folder
+from engine.data_sets import DATA_FILES, data_folders, home, writable_data_folder
 from engine.errors import DataError
 from engine.spec import RunSpec
 

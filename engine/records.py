@@ -99,6 +99,18 @@ class EpochEnd:
     seconds: float  # of training since the run began
 
 
+#: Order of the numbers in an epoch's blob.
+EPOCH_NUMBERS = (
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Something that happened to the run at a step: a phase began, a value was changed."""

@@ -1,18 +1,14 @@
 """Start, queue, steer, list and delete runs. It starts the worker as a program, never imports it.
 
-A run is a file in the library. `start` writes the file and a marker in the queue; the
-supervisor, which lives in the server, gives the oldest marker to a warm worker process. Whoever
+A run is a file in the library. `start` writes the file and a marker in the queue; the supervisor
+(engine/supervisor.py), which lives in the server, gives the oldest to a worker process. Whoever
 removes a marker owns the run, so two servers may share one library.
 """
 
 import contextlib
 import itertools
-import json
-import os
 import re
 import secrets
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -22,7 +18,7 @@ from typing import Any
 import psutil
 
 from engine import presets, store
-from engine.data_files import check_obtainable, data_here, default_data, home
+from engine.data_sets import check_obtainable, data_here, default_data, home
 from engine.errors import EngineError, RunError, StoreError
 from engine.spec import RunSpec
 
@@ -30,8 +26,6 @@ __all__ = ["data_here", "default_data"]  # what a page needs to know of data com
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 COMMANDS = ("stop",)
-STOP_S = 4.0  # how long workers have to stop by themselves when the server stops
-TICK_S = 0.1
 #: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
 #: of one vector width in torch, one code path in MKL. It costs a sigmoid network a third of its
 #: speed at batch 512. Must be set before torch is imported.
@@ -80,7 +74,7 @@ def start(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
     run = create(spec, title=title, preset=preset)
     marker = _queue() / f"{time.time_ns():020d}-{run}"
     marker.touch()
-    _queued.set()
+    queued.set()
     return run
 
 
@@ -159,12 +153,6 @@ def queue_position(run: str) -> int:
     return waiting.index(run) + 1 if run in waiting else 0
 
 
-def default_workers() -> int:
-    """How many workers run at once: VGLAB_WORKERS, else all cores but one."""
-    asked = os.environ.get("VGLAB_WORKERS", "")
-    return max(1, int(asked)) if asked.isdigit() else max(1, (os.cpu_count() or 2) - 1)
-
-
 def _files() -> list[Path]:
     files = [f for f in library().glob(f"*{store.SUFFIX}") if _ID.fullmatch(f.stem)]
     return sorted(files, reverse=True)
@@ -198,108 +186,10 @@ def _unqueue(run: str) -> bool:
     return False
 
 
-_queued = threading.Event()  # set by `start`, so that a supervisor in this process need not wait
+queued = threading.Event()  # set by `start`, so that a supervisor in this process need not wait
 
 
-class Worker:
-    """A worker process: warm from the start, then given one run."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker"],
-            stdin=subprocess.PIPE,
-            cwd=Path(__file__).parents[1],
-            env=os.environ | SAME_BITS,
-            start_new_session=True,  # Ctrl-C in the terminal reaches the server, which stops us
-        )
-        self.file: Path | None = None
-
-    def give(self, file: Path) -> None:
-        """Hand it its run. Raises OSError where it is dead."""
-        assert self.process.stdin is not None
-        self.file = file
-        self.process.stdin.write(json.dumps({"file": str(file)}).encode() + b"\n")
-        self.process.stdin.flush()
-
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
-
-    def end(self, deadline: float) -> None:
-        """Wait for it to stop until `deadline` (time.monotonic), then kill it."""
-        try:
-            self.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-class Supervisor:
-    """Gives queued runs to workers: at most `workers` at once, and one spare that waits warm.
-
-    Lives in a thread of the server, from its start to its stop.
-    """
-
-    def __init__(self, workers: int | None = None):
-        self.workers = workers or default_workers()
-        self.spare: Worker | None = None
-        self.busy: list[Worker] = []
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
-
-    def start(self) -> None:
-        """Take up what an earlier server left, and begin."""
-        _end_lost()
-        self.thread.start()
-
-    def stop(self) -> None:
-        """Stop all workers, by force after STOP_S, and mark their runs as stopped. Blocks."""
-        self.stopping.set()
-        _queued.set()
-        self.thread.join()
-        if self.spare is not None:
-            self.spare.process.kill()  # it has no run to lose
-            self.spare.process.wait()
-            self.spare = None
-        deadline = time.monotonic() + STOP_S
-        for worker in self.busy:
-            if worker.file is not None:
-                with contextlib.suppress(EngineError):
-                    send(worker.file.stem, "stop")
-        for worker in self.busy:
-            worker.end(deadline)
-            _end(worker.file, store.STOPPED, "Stopped with the server.")
-        self.busy = []
-
-    def _loop(self) -> None:
-        while not self.stopping.is_set():
-            self._reap()
-            if self.spare is None or not self.spare.is_alive():
-                self.spare = Worker()
-            while len(self.busy) < self.workers and (file := _next_file()):
-                self._begin(file)
-            _queued.wait(TICK_S)
-            _queued.clear()
-
-    def _begin(self, file: Path) -> None:
-        worker = self.spare or Worker()
-        self.spare = None
-        try:
-            worker.give(file)
-        except OSError as error:
-            _end(file, store.FAILED, f"Its worker could not be started: {error}.")
-        else:
-            self.busy.append(worker)
-
-    def _reap(self) -> None:
-        for worker in [w for w in self.busy if not w.is_alive()]:
-            self.busy.remove(worker)
-            if worker.file is not None:
-                with contextlib.suppress(EngineError):
-                    step = info(worker.file.stem).step
-                    _end(worker.file, store.LOST, lost_words(step))
-
-
-def _next_file() -> Path | None:
+def next_queued() -> Path | None:
     """The oldest queued run, now ours."""
     for marker in _markers():
         try:
@@ -311,7 +201,7 @@ def _next_file() -> Path | None:
     return None
 
 
-def _end(file: Path | None, status: str, sentence: str) -> None:
+def end_open(file: Path | None, status: str, sentence: str) -> None:
     """End a run that its worker left open."""
     if file is None:
         return
@@ -319,7 +209,7 @@ def _end(file: Path | None, status: str, sentence: str) -> None:
         writer.end_if_open(status, sentence)
 
 
-def _end_lost() -> None:
+def end_lost() -> None:
     """Write down which runs a killed server or worker left behind."""
     waiting = {marker.name.partition("-")[2] for marker in _markers()}
     for file in _files():
@@ -327,6 +217,6 @@ def _end_lost() -> None:
         if not isinstance(found, store.RunInfo):
             continue
         if found.status == store.LOST:
-            _end(file, store.LOST, found.sentence)
+            end_open(file, store.LOST, found.sentence)
         elif found.status == store.QUEUED and found.id not in waiting and found.heartbeat is None:
-            _end(file, store.STOPPED, "Stopped before it began: the server went away.")
+            end_open(file, store.STOPPED, "Stopped before it began: the server went away.")

@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from engine.data_sets import DATA_SETS, DataSet
 from engine.errors import SpecError
 
 Data = Literal[
@@ -43,101 +44,6 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 TRAIN_SHARE = 0.9  # of the examples that are not the test set; the rest validates, as published
 GROUP = 2  # hidden layers per group in layer-wise training: 2 + 2 + 2 + 1, as published
 PUBLISHED_SKIPS = ((1, 3), (4, 7))  # the output of the first is added to the output of the second
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """Facts about a data set, known without opening it."""
-
-    title: str
-    shape: tuple[int, ...]  # of one example
-    classes: tuple[str, ...]
-    examples: int  # to train and validate on
-    test_examples: int
-    batch_size: int  # unless the spec says otherwise
-    embedded: bool  # needs neither a file nor a network
-
-    @property
-    def features(self) -> int:
-        """Numbers per example: the width of the network's input."""
-        product = 1
-        for side in self.shape:
-            product *= side
-        return product
-
-
-_DIGITS = tuple("0123456789")
-_TOY: dict[str, Any] = {
-    "shape": (2,),
-    "examples": 2000,
-    "test_examples": 500,
-    "batch_size": 64,
-    "embedded": True,
-}
-_MNIST: dict[str, Any] = {
-    "shape": (28, 28),
-    "examples": 60000,
-    "test_examples": 10000,
-    "batch_size": 512,
-    "embedded": False,
-}
-
-DATA_SETS: dict[str, DataSet] = {
-    "digits": DataSet(
-        title="Digits 8x8",
-        shape=(8, 8),
-        classes=_DIGITS,
-        examples=1500,
-        test_examples=297,
-        batch_size=64,
-        embedded=True,
-    ),
-    "fashion_mnist": DataSet(
-        title="Fashion-MNIST",
-        classes=(
-            "T-shirt/top",
-            "trouser",
-            "pullover",
-            "dress",
-            "coat",
-            "sandal",
-            "shirt",
-            "sneaker",
-            "bag",
-            "ankle boot",
-        ),
-        **_MNIST,
-    ),
-    "mnist": DataSet(title="MNIST", classes=_DIGITS, **_MNIST),
-    "kmnist": DataSet(
-        title="Kuzushiji-MNIST",
-        classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        **_MNIST,
-    ),
-    "cifar10": DataSet(
-        title="CIFAR-10",
-        shape=(3, 32, 32),
-        classes=(
-            "airplane",
-            "automobile",
-            "bird",
-            "cat",
-            "deer",
-            "dog",
-            "frog",
-            "horse",
-            "ship",
-            "truck",
-        ),
-        examples=50000,
-        test_examples=10000,
-        batch_size=512,
-        embedded=False,
-    ),
-    "moons": DataSet(title="Two moons", classes=("upper", "lower"), **_TOY),
-    "circles": DataSet(title="Two circles", classes=("outer", "inner"), **_TOY),
-    "spirals": DataSet(title="Three spirals", classes=("first", "second", "third"), **_TOY),
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,27 +8,15 @@ reach below float32's range and SQLite stores NaN as NULL.
 import json
 import sqlite3
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
+from engine import blobs
 from engine.errors import StoreError
-from engine.records import (
-    GRADIENT_COLUMNS,
-    LINEAR_BINS,
-    STATISTICS,
-    EpochEnd,
-    Event,
-    Floats,
-    Item,
-    Record,
-    Steps,
-)
+from engine.records import EpochEnd, Event, Item, Record, Steps
 from engine.spec import RunSpec, read_json
 
 SCHEMA = 1
@@ -66,16 +54,6 @@ CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, kind TEXT NO
 CREATE TABLE commands (id INTEGER PRIMARY KEY, at REAL NOT NULL, command TEXT NOT NULL,
     arguments TEXT NOT NULL, taken_at_step INTEGER);
 """
-#: Order of the numbers in an epoch's blob.
-EPOCH_NUMBERS = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "seconds",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,7 +272,7 @@ class Reader(_File):
             "SELECT step, epoch, phase, seconds, scalars FROM records WHERE step > ? ORDER BY step",
             after,
         )
-        return [_record(row) for row in rows]
+        return [blobs.record_of(row) for row in rows]
 
     def record(self, step: int) -> Record | None:
         """The record of exactly that step, with its histograms."""
@@ -303,7 +281,7 @@ class Reader(_File):
             " JOIN histograms h ON h.step = r.step WHERE r.step = ?",
             step,
         )
-        return _record(rows[0][:5], rows[0][5]) if rows else None
+        return blobs.record_of(rows[0][:5], rows[0][5]) if rows else None
 
     def last_step(self) -> int | None:
         """The newest recorded step; None where nothing is recorded."""
@@ -315,14 +293,14 @@ class Reader(_File):
         rows = self._rows(
             "SELECT first, seconds, numbers FROM steps WHERE first > ? ORDER BY first", after
         )
-        return [_steps(row) for row in rows]
+        return [blobs.steps_of(row) for row in rows]
 
     def epochs(self, after: int = 0) -> list[EpochEnd]:
         """Ends of epochs above `after`, oldest first."""
         rows = self._rows(
             "SELECT epoch, step, phase, numbers FROM epochs WHERE epoch > ? ORDER BY epoch", after
         )
-        return [_epoch(row) for row in rows]
+        return [blobs.epoch_of(row) for row in rows]
 
     def events(self) -> list[Event]:
         """Everything that happened, in order."""
@@ -335,21 +313,21 @@ def _insert_record(connection: sqlite3.Connection, record: Record) -> None:
         "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
         (record.step, record.epoch, record.phase, record.seconds, record.scalars.tobytes()),
     )
-    connection.execute("INSERT INTO histograms VALUES (?, ?)", (record.step, _pack(record)))
+    connection.execute(
+        "INSERT INTO histograms VALUES (?, ?)", (record.step, blobs.histograms_blob(record))
+    )
 
 
 def _insert_steps(connection: sqlite3.Connection, steps: Steps) -> None:
-    numbers = np.stack([steps.loss, steps.accuracy])
     connection.execute(
-        "INSERT INTO steps VALUES (?, ?, ?)", (steps.first, steps.seconds, numbers.tobytes())
+        "INSERT INTO steps VALUES (?, ?, ?)", (steps.first, steps.seconds, blobs.steps_blob(steps))
     )
 
 
 def _insert_epoch(connection: sqlite3.Connection, end: EpochEnd) -> None:
-    numbers = np.array([getattr(end, name) for name in EPOCH_NUMBERS])
     connection.execute(
         "INSERT INTO epochs VALUES (?, ?, ?, ?)",
-        (end.epoch, end.step, end.phase, numbers.tobytes()),
+        (end.epoch, end.step, end.phase, blobs.epoch_blob(end)),
     )
 
 
@@ -366,56 +344,3 @@ _INSERTS: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     EpochEnd: _insert_epoch,
     Event: _insert_event,
 }
-
-
-def _pack(record: Record) -> bytes:
-    """Ranges as float64, then all counts as uint32; compressed, since most counts are zero."""
-    ranges = np.stack([record.weight_range, record.activation_range])
-    counts = np.concatenate([record.gradient, record.weight, record.activation], axis=1)
-    return zlib.compress(ranges.tobytes() + counts.astype(np.uint32).tobytes(), 1)
-
-
-def _unpack(blob: bytes, layers: int) -> dict[str, Any]:
-    raw = zlib.decompress(blob)
-    ranges = np.frombuffer(raw, np.float64, 2 * layers).reshape(2, layers)
-    counts = np.frombuffer(raw, np.uint32, offset=ranges.nbytes).reshape(layers, -1)
-    linear = LINEAR_BINS + 1
-    parts = np.split(counts.astype(np.int64), [GRADIENT_COLUMNS, GRADIENT_COLUMNS + linear], axis=1)
-    return {
-        "gradient": parts[0],
-        "weight": parts[1],
-        "activation": parts[2],
-        "weight_range": ranges[0],
-        "activation_range": ranges[1],
-    }
-
-
-def _no_histograms(layers: int) -> dict[str, Any]:
-    linear = np.zeros((layers, LINEAR_BINS + 1), np.int64)
-    return {
-        "gradient": np.zeros((layers, GRADIENT_COLUMNS), np.int64),
-        "weight": linear,
-        "activation": linear,
-        "weight_range": np.ones(layers),
-        "activation_range": np.ones(layers),
-    }
-
-
-def _record(row: tuple[Any, ...], counts: bytes | None = None) -> Record:
-    step, epoch, phase, seconds, blob = row
-    scalars: Floats = np.frombuffer(blob, np.float64).reshape(len(STATISTICS), -1)
-    layers = scalars.shape[1]
-    histograms = _no_histograms(layers) if counts is None else _unpack(counts, layers)
-    return Record(
-        step=step, epoch=epoch, phase=phase, seconds=seconds, scalars=scalars, **histograms
-    )
-
-
-def _steps(row: tuple[Any, ...]) -> Steps:
-    loss, accuracy = np.frombuffer(row[2], np.float64).reshape(2, -1)
-    return Steps(first=row[0], seconds=row[1], loss=loss, accuracy=accuracy)
-
-
-def _epoch(row: tuple[Any, ...]) -> EpochEnd:
-    numbers = dict(zip(EPOCH_NUMBERS, np.frombuffer(row[3], np.float64).tolist(), strict=True))
-    return EpochEnd(epoch=row[0], step=row[1], phase=row[2], **numbers)

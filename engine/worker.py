@@ -20,7 +20,7 @@ import psutil
 import torch
 
 from engine import __version__, data, store, trainer
-from engine.data_files import default_data
+from engine.data_sets import default_data
 from engine.errors import DivergedError, EngineError
 from engine.recorder import Recorder
 from engine.records import EpochEnd, Event

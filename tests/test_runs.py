@@ -11,6 +11,7 @@ import pytest
 from engine import runs, store
 from engine.errors import DataError, RunError
 from engine.spec import RunSpec
+from engine.supervisor import Supervisor, default_workers
 
 SHORT = {"width": 8, "depth": 3, "device": "cpu"}
 LONG = SHORT | {"epochs": 10000}
@@ -36,7 +37,7 @@ def is_recording(run):
 
 @pytest.fixture
 def supervisor():
-    supervisor = runs.Supervisor(workers=1)
+    supervisor = Supervisor(workers=1)
     supervisor.start()
     yield supervisor
     supervisor.stop()
@@ -64,7 +65,7 @@ def test_a_run_waits_trains_and_finishes(supervisor):
 
 
 def test_two_runs_at_once_give_the_bits_of_each_alone_for_any_number_of_threads():
-    supervisor = runs.Supervisor(workers=2)
+    supervisor = Supervisor(workers=2)
     supervisor.start()
     try:
         spec = RunSpec(width=64, depth=4, epochs=2, device="cpu", batch_size=256)
@@ -117,7 +118,7 @@ def test_a_killed_worker_s_run_is_shown_as_stopped_unexpectedly(supervisor):
 
 
 def test_stopping_the_server_stops_its_workers_within_5_s():
-    supervisor = runs.Supervisor(workers=1)
+    supervisor = Supervisor(workers=1)
     supervisor.start()
     run, waiting = runs.start(RunSpec(**LONG)), runs.start(RunSpec(**LONG))
     wait_for(lambda: is_recording(run))
@@ -145,7 +146,7 @@ def test_the_next_server_writes_down_what_a_killed_one_left():
         writer.update(status=store.RUNNING)
         writer.commit((2**22 - 1, 1.0, 17))  # a process that is not there
     assert status(run) == store.LOST
-    supervisor = runs.Supervisor(workers=1)
+    supervisor = Supervisor(workers=1)
     supervisor.start()
     supervisor.stop()
     with store.Reader(runs.path(run)) as reader:
@@ -216,7 +217,7 @@ def test_two_supervisors_never_take_the_same_run():
     taken = []
 
     def take():
-        while file := runs._next_file():
+        while file := runs.next_queued():
             taken.append(file.stem)
 
     threads = [threading.Thread(target=take) for _ in range(4)]
@@ -230,4 +231,4 @@ def test_two_supervisors_never_take_the_same_run():
 @pytest.mark.parametrize(("asked", "workers"), [("3", 3), ("0", 1), ("many", None), ("", None)])
 def test_the_cap_comes_from_the_environment_or_the_cores(monkeypatch, asked, workers):
     monkeypatch.setenv("VGLAB_WORKERS", asked)
-    assert runs.default_workers() == (workers or max(1, os.cpu_count() - 1))
+    assert default_workers() == (workers or max(1, os.cpu_count() - 1))

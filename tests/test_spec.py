@@ -5,9 +5,9 @@ import math
 
 import pytest
 
+from engine.data_sets import DATA_SETS
 from engine.errors import SpecError
 from engine.spec import (
-    DATA_SETS,
     RunSpec,
     allowed,
     bounds,

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.data_sets import DATA_SETS
 from engine.errors import SpecError
-from engine.spec import DATA_SETS, RunSpec, may_be_none
+from engine.spec import RunSpec, may_be_none
 
 KINDS = ("gradient", "weight", "activation")
 AXES = ("linear", "log")

@@ -17,10 +17,11 @@ from typing import Any
 import streamlit as st
 
 from engine import presets, runs
+from engine.data_sets import DATA_SETS
 from engine.errors import SpecError
 from engine.presets import FREE, PRESETS
 from engine.remedies import GROUPS, REMEDIES, active
-from engine.spec import DATA_SETS, RunSpec, bounds, choices, is_whole
+from engine.spec import RunSpec, bounds, choices, is_whole
 from ui import words
 
 #: What each control shows where nobody has set it; batch_size None is the data set's own.

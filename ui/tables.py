@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.records import ROW, STATISTICS
-from engine.store import EPOCH_NUMBERS
+from engine.records import EPOCH_NUMBERS, ROW, STATISTICS
 from ui.views import RunView
 
 GRADIENT_BY_DEPTH = {"step": "int64", "layer": "int64"} | dict.fromkeys(STATISTICS, "float64")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from engine import store
 from engine.errors import StoreError
-from engine.records import ROW, STATISTICS, EpochEnd, Event, Record
-from engine.store import EPOCH_NUMBERS, RunInfo
+from engine.records import EPOCH_NUMBERS, ROW, STATISTICS, EpochEnd, Event, Record
+from engine.store import RunInfo
 from ui import histograms, summary
 from ui.cells import log10, marks
 from ui.theme import MARKS, PROFILE_RANGE

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from engine import store
-from engine.spec import DATA_SETS, RunSpec
+from engine.data_sets import DATA_SETS
+from engine.spec import RunSpec
 from engine.store import RunInfo
 
 Fields = Mapping[str, Any]  # a RunSpec's fields; batch_size None where it is the data set's own
