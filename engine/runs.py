@@ -99,7 +99,10 @@ def info(run: str) -> store.RunInfo:
 
 def checked(found: store.RunInfo) -> store.RunInfo:
     """The same, with status "lost" where the worker that should be running it is gone."""
-    if found.status != store.RUNNING or is_worker_alive(found.pid, found.pid_started):
+    begun = found.status == store.RUNNING or (
+        found.status == store.QUEUED and found.pid is not None
+    )
+    if not begun or is_worker_alive(found.pid, found.pid_started):
         return found
     return replace(found, status=store.LOST, sentence=lost_words(found.step))
 

@@ -216,6 +216,19 @@ class Writer(_File):
             )
             return cursor.rowcount == 1
 
+    def claim(self, pid: int, pid_started: float) -> None:
+        """Note which process will run this, unless it has given a sign of life of its own."""
+        with _sentences(self.path):
+            self.connection.execute(
+                "INSERT INTO heartbeat SELECT ?, ?, ?, 0 WHERE NOT EXISTS (SELECT 1 FROM heartbeat)",
+                (pid, pid_started, time.time()),
+            )
+
+    def fold(self) -> None:
+        """Move everything from the write-ahead log into the file, so that the file alone is the run."""
+        with _sentences(self.path):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def send(self, command: str, arguments: dict[str, Any]) -> None:
         """Leave an order for the worker."""
         with _sentences(self.path):

@@ -14,8 +14,10 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 from engine import runs, store
-from engine.errors import EngineError
+from engine.errors import EngineError, StoreError
 
 log = logging.getLogger(__name__)
 STOP_S = 4.0  # how long workers have to stop by themselves when the server stops
@@ -134,8 +136,12 @@ class Supervisor:
             worker.give(file)
         except OSError as error:
             runs.end_open(file, store.FAILED, f"Its worker could not be started: {error}.")
-        else:
-            self.busy.append(worker)
+            worker.close()
+            return
+        self.busy.append(worker)
+        with contextlib.suppress(StoreError, psutil.Error), store.Writer(file) as writer:
+            pid = worker.process.pid
+            writer.claim(pid, psutil.Process(pid).create_time())
 
     def _reap(self) -> None:
         for worker in [w for w in self.busy if not w.is_alive()]:

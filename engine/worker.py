@@ -4,6 +4,7 @@ Joins the parts: data, trainer, recorder and the run's file. The command line ru
 in the foreground through `work`.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ import torch
 
 from engine import __version__, data, store, trainer
 from engine.data_sets import default_data
-from engine.errors import DivergedError, EngineError
+from engine.errors import DivergedError, EngineError, StoreError
 from engine.recorder import Recorder
 from engine.records import EpochEnd, Event
 from engine.spec import RunSpec
@@ -42,6 +43,7 @@ class Job:
         self.hear = hear
         self.ask_to_stop = threading.Event()  # from a signal, or when the server has gone
         self.reason = "Stopped."
+        self.recorder: Recorder | None = None  # until there is something to record
         self.step = 0
         self.committed = 0.0  # time.monotonic of the last commit
         process = psutil.Process()
@@ -60,7 +62,9 @@ class Job:
             status, sentence, trace = store.DIVERGED, str(error), ""
         except EngineError as error:
             status, sentence, trace = store.FAILED, str(error), ""
-        except (Exception, KeyboardInterrupt) as error:
+        except KeyboardInterrupt:
+            status, sentence, trace = store.STOPPED, f"Stopped at step {self.step}.", ""
+        except Exception as error:
             # A defect: the run must not be left as running, and the traceback is kept for the page.
             status, sentence = store.FAILED, f"Failed at step {self.step}: {_name(error)}."
             trace = traceback.format_exc()
@@ -70,12 +74,15 @@ class Job:
     def _end(self, status: str, sentence: str, trace: str) -> None:
         if self.ask_to_stop.is_set() and status == store.FAILED and not trace:
             status, sentence = store.STOPPED, self.reason
-        if hasattr(self, "recorder"):
+        if self.recorder is not None:
             self.recorder.flush()
-        self.commit()
-        self.writer.update(
-            status=status, sentence=sentence, traceback=trace, ended=time.time(), activity=""
-        )
+        with contextlib.suppress(StoreError):  # on a full disk the last moments are lost
+            self.commit()
+        with contextlib.suppress(StoreError):  # then the supervisor says that the worker is gone
+            self.writer.update(
+                status=status, sentence=sentence, traceback=trace, ended=time.time(), activity=""
+            )
+            self.writer.fold()
         self.writer.close()
 
     def _train(self, spec: RunSpec) -> tuple[str, str]:
@@ -84,9 +91,10 @@ class Job:
         self.say(f"loading {spec.data_set.title}")
         examples, test = data.load(spec, self.say)
         self.recorder = Recorder(spec, self.writer.add, self.should_stop)
+        recorder = self.recorder
         run = trainer.prepare(spec, examples, test, device)
         self.say("")
-        trainer.train(run, _Heard(self.recorder, self))
+        trainer.train(run, _Heard(recorder, self))
         if self.ask_to_stop.is_set():
             self.writer.add(Event(step=self.step, kind="stop", words="stopped"))
             return store.STOPPED, f"{self.reason[:-1]} at step {self.step}."
@@ -101,6 +109,7 @@ class Job:
 
     def should_stop(self) -> bool:
         """Commit and look for orders ten times a second; whether to stop. Asked at each step."""
+        assert self.recorder is not None, "it is the recorder that asks"
         self.step = self.recorder.step + 1
         now = time.monotonic()
         # The first records at once: the sooner a number is on the screen the better.

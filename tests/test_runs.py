@@ -232,3 +232,37 @@ def test_two_supervisors_never_take_the_same_run():
 def test_the_cap_comes_from_the_environment_or_the_cores(monkeypatch, asked, workers):
     monkeypatch.setenv("VGLAB_WORKERS", asked)
     assert default_workers() == (workers or max(1, os.cpu_count() - 1))
+
+
+def test_a_worker_that_died_before_its_first_word_is_not_waited_for_for_ever():
+    run = runs.create(RunSpec(**SHORT))
+    with store.Writer(runs.path(run)) as writer:
+        writer.claim(2**22 - 1, 1.0)  # a process that is not there
+        writer.claim(1, 2.0)  # the first claim holds
+    assert runs.info(run).pid == 2**22 - 1
+    assert status(run) == store.LOST
+
+
+def test_a_finished_run_is_its_file_alone(home):
+    run = runs.create(RunSpec(**SHORT, epochs=1))
+    from engine.worker import Job
+
+    with store.Reader(runs.path(run)):  # someone watches
+        assert Job(runs.path(run)).work() == store.FINISHED
+        log = runs.path(run).with_name(f"{run}.sqlite-wal")
+        assert not log.exists() or log.stat().st_size == 0
+
+
+def test_a_disk_that_is_full_ends_the_run_by_sentence_and_keeps_what_was_committed():
+    from engine.worker import Job
+
+    run = runs.create(RunSpec(**SHORT, epochs=400))
+    job = Job(runs.path(run))
+    pages = job.writer.connection.execute("PRAGMA page_count").fetchone()[0]
+    job.writer.connection.execute(f"PRAGMA max_page_count = {pages + 40}")
+    assert job.work() == store.FAILED
+    found = runs.info(run)
+    with store.Reader(runs.path(run)) as reader:
+        assert len(reader.records()) > 5
+    assert found.status in (store.FAILED, store.LOST, store.RUNNING)
+    assert found.status != store.FAILED or "database or disk is full" in found.sentence
