@@ -55,13 +55,13 @@ def refusing() -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on one line; NaN and infinities as null's honest cousins, "NaN" and the like."""
+    """One JSON object on one line; NaN and infinities as the strings "nan", "inf" and "-inf"."""
     typer.echo(json.dumps(_plain(value), allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # "nan", "inf": JSON has no such numbers, and null would hide them
+        return str(value)  # JSON has no such numbers, and null would hide them
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
@@ -106,9 +106,12 @@ def train_run(
         spec = _asked(preset, settings or [], spec_file)
         run = runs.create(spec, preset=preset)
         file = runs.path(run)
+        runs.claim(run)  # so that a server that starts now does not take it for left behind
+    worker = _worker_module()
     listener = _JsonListener() if as_json else _BarListener(run, spec)
     with listener:
-        status = _worker_module().Job(file, listener.hear).work()
+        job = worker.Job(file, listener.hear)
+        status = job.work()
     with refusing():
         found = runs.info(run)
     if as_json:
@@ -117,12 +120,7 @@ def train_run(
         out.print(f"{run}  {found.sentence}")
     if status != store.FINISHED:
         typer.echo(found.traceback or found.sentence, err=True)
-    raise typer.Exit(EXIT_CODES.get(status, _failure_code(found)))
-
-
-def _failure_code(found: store.RunInfo) -> int:
-    """Input that turned out to be refusable only in the worker is refused all the same."""
-    return REFUSED if found.status == store.FAILED and not found.traceback else FAILED
+    raise typer.Exit(REFUSED if job.refused else EXIT_CODES.get(status, FAILED))
 
 
 def _asked(preset: str, settings: list[str], spec_file: Path | None) -> RunSpec:

@@ -1,9 +1,11 @@
-"""How numbers are written in a run's file: float64 and compressed counts, and back again.
+"""How items are written into a run's file, and numbers read back: float64 and compressed counts.
 
 Blobs, because norms reach below float32's range and SQLite stores NaN as NULL.
 """
 
+import sqlite3
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from engine.records import (
     LINEAR_BINS,
     STATISTICS,
     EpochEnd,
+    Event,
     Floats,
     Record,
     Steps,
@@ -84,3 +87,42 @@ def epoch_of(row: tuple[Any, ...]) -> EpochEnd:
     """The end of an epoch of a row (epoch, step, phase, numbers)."""
     numbers = dict(zip(EPOCH_NUMBERS, np.frombuffer(row[3], np.float64).tolist(), strict=True))
     return EpochEnd(epoch=row[0], step=row[1], phase=row[2], **numbers)
+
+
+def _insert_record(connection: sqlite3.Connection, record: Record) -> None:
+    connection.execute(
+        "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
+        (record.step, record.epoch, record.phase, record.seconds, record.scalars.tobytes()),
+    )
+    connection.execute(
+        "INSERT INTO histograms VALUES (?, ?)", (record.step, histograms_blob(record))
+    )
+
+
+def _insert_steps(connection: sqlite3.Connection, steps: Steps) -> None:
+    connection.execute(
+        "INSERT INTO steps VALUES (?, ?, ?)", (steps.first, steps.seconds, steps_blob(steps))
+    )
+
+
+def _insert_epoch(connection: sqlite3.Connection, end: EpochEnd) -> None:
+    connection.execute(
+        "INSERT INTO epochs VALUES (?, ?, ?, ?)",
+        (end.epoch, end.step, end.phase, epoch_blob(end)),
+    )
+
+
+def _insert_event(connection: sqlite3.Connection, event: Event) -> None:
+    connection.execute(
+        "INSERT INTO events (step, kind, words) VALUES (?, ?, ?)",
+        (event.step, event.kind, event.words),
+    )
+
+
+#: How each kind of item is written.
+INSERTS: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
+    Record: _insert_record,
+    Steps: _insert_steps,
+    EpochEnd: _insert_epoch,
+    Event: _insert_event,
+}

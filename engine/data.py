@@ -4,12 +4,12 @@ torchvision's per-sample pipeline costs the published notebooks more than nine t
 time. Pixels are scaled to [0, 1] and not centred, as published.
 """
 
-import gzip
 import math
-import shutil
+import tarfile
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -130,61 +130,68 @@ def _from_torchvision(name: str, folder: Path, *, train: bool) -> tuple[Tensor, 
 
 def _fetched(name: str, say: Say) -> Path:
     """The folder torchvision finds the set in; unpacked or downloaded into one if need be."""
+    files = DATA_FILES[name]
     for folder in data_folders():
-        if DATA_FILES[name].is_unpacked(folder):
+        if files.is_unpacked(folder):
             return folder
     for folder in data_folders():
-        if DATA_FILES[name].is_here(folder):
-            say(f"unpacking {DATA_FILES[name].title}")
+        if files.is_packed(folder):
+            say(f"unpacking {files.title}")
             _unpack(name, folder, own := home() / "data")  # the other may be someone else's
             return own
-    target = writable_data_folder()
-    with _progress(name, target, say):
-        _download(name, target)
+    _download(name, target := writable_data_folder(), say)
     return target
 
 
 def _unpack(name: str, source: Path, target: Path) -> None:
-    for packed in DATA_FILES[name].packed(source):
-        unpacked = target / packed.relative_to(source).with_suffix("")
-        unpacked.parent.mkdir(parents=True, exist_ok=True)
-        partial = unpacked.with_suffix(".partial")
-        with gzip.open(packed) as compressed, partial.open("wb") as plain:
-            shutil.copyfileobj(compressed, plain)
-        partial.rename(unpacked)
+    """Unpack files that lie in `source`, each by its own checksum. Raises DataError."""
+    from torchvision.datasets.utils import extract_archive
+
+    files = DATA_FILES[name]
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target) as unfinished:
+        for packed in files.packed(source):
+            folder = Path(unfinished) / packed.relative_to(source).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                extract_archive(str(packed), str(folder))
+            except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+                raise DataError(
+                    f"{files.title} cannot be unpacked: {packed.name} is damaged ({error}); "
+                    "put it there anew, or use digits."
+                ) from error
+        for file in files.files:  # whole files only: a half one would be taken for the set
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            (Path(unfinished) / file).replace(target / file)
 
 
-def _download(name: str, folder: Path) -> None:
-    """Let torchvision download into `folder` and check the checksums. Raises DataError."""
+def _download(name: str, folder: Path, say: Say) -> None:
+    """Let torchvision download into `folder` and check the checksums. Raises DataError.
+
+    In a thread of its own, so that `say`, which may end the run, is heard here every half second.
+    """
     from torchvision import datasets
 
+    files, failures = DATA_FILES[name], list[Exception]()
+
+    def fetch() -> None:
+        try:
+            getattr(datasets, files.torchvision)(folder, train=True, download=True)
+        except (URLError, OSError, RuntimeError) as error:
+            failures.append(error)
+
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        getattr(datasets, DATA_FILES[name].torchvision)(folder, train=True, download=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise DataError(DATA_FILES[name].missing(error)) from error
-
-
-@contextmanager
-def _progress(name: str, folder: Path, say: Say) -> Iterator[None]:
-    """Say every half second how much of a download has arrived, by the folder's growth."""
-    files, done = DATA_FILES[name], threading.Event()
     before = files.bytes_in(folder)
-
-    def watch() -> None:
-        while True:
-            arrived = (files.bytes_in(folder) - before) / 1e6
-            say(f"downloading {files.title}: {arrived:.0f} of about {files.megabytes} MB")
-            if done.wait(0.5):
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    while True:
+        arrived = (files.bytes_in(folder) - before) / 1e6
+        say(f"downloading {files.title}: {arrived:.0f} of about {files.megabytes} MB")
+        thread.join(0.5)
+        if not thread.is_alive():
+            break
+    if failures:
+        raise DataError(files.missing(failures[0])) from failures[0]
 
 
 LOADERS: dict[str, Callable[[str, Say], Four]] = {

@@ -140,6 +140,7 @@ class DataFiles:
     title: str
     torchvision: str  # class in torchvision.datasets
     files: tuple[str, ...]  # under a data folder, unpacked
+    archives: tuple[str, ...]  # the same, as they are downloaded
     site: str  # answers when a download would work
     megabytes: int  # to download
 
@@ -147,10 +148,13 @@ class DataFiles:
         return all((folder / name).exists() for name in self.files)
 
     def packed(self, folder: Path) -> list[Path]:
-        return [folder / f"{name}.gz" for name in self.files]
+        return [folder / name for name in self.archives]
+
+    def is_packed(self, folder: Path) -> bool:
+        return all(path.exists() for path in self.packed(folder))
 
     def is_here(self, folder: Path) -> bool:
-        return self.is_unpacked(folder) or all(path.exists() for path in self.packed(folder))
+        return self.is_unpacked(folder) or self.is_packed(folder)
 
     def bytes_in(self, folder: Path) -> int:
         """Bytes of this set's files under a data folder, finished or not."""
@@ -176,7 +180,12 @@ def _mnist_like(name: str, torchvision: str, site: str, megabytes: int) -> DataF
     files = tuple(f"{torchvision}/raw/{part}-ubyte" for part in _IDX)
     title = DATA_SETS[name].title
     return DataFiles(
-        title=title, torchvision=torchvision, files=files, site=site, megabytes=megabytes
+        title=title,
+        torchvision=torchvision,
+        files=files,
+        archives=tuple(f"{file}.gz" for file in files),
+        site=site,
+        megabytes=megabytes,
     )
 
 
@@ -206,6 +215,7 @@ DATA_FILES: dict[str, DataFiles] = {
             f"cifar-10-batches-py/{part}"
             for part in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta")
         ),
+        archives=("cifar-10-python.tar.gz",),
         site="https://www.cs.toronto.edu/~kriz/cifar.html",
         megabytes=171,
     ),

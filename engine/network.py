@@ -74,9 +74,10 @@ class _UnitRms(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (gradient,) = gradients
-        # In float64 the square of the smallest float32 does not underflow.
-        rms = gradient.double().square().mean().sqrt()
-        return torch.where(rms > 0, gradient / rms, gradient).to(gradient.dtype)
+        # By the largest entry first: the square of a small float32 would underflow.
+        unit = gradient / gradient.abs().max()
+        rescaled = unit / unit.square().mean().sqrt()
+        return torch.where(gradient.any(), rescaled, gradient)
 
 
 class BackwardRule(nn.Module):

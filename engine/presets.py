@@ -158,13 +158,17 @@ def find(name: str) -> Preset:
     return PRESETS[name]
 
 
+def matches(name: str, spec: RunSpec) -> bool:
+    """Whether a spec is that of the preset, whatever its free fields."""
+    if name not in PRESETS:
+        return False
+    free = set(FREE)
+    return PRESETS[name].spec().model_dump(exclude=free) == spec.model_dump(exclude=free)
+
+
 def name_of(spec: RunSpec) -> str:
     """The first preset whose spec this is, whatever its free fields; "" if there is none."""
-    decisive = spec.model_dump(exclude=set(FREE))
-    for name, preset in PRESETS.items():
-        if preset.spec().model_dump(exclude=set(FREE)) == decisive:
-            return name
-    return ""
+    return next((name for name in PRESETS if matches(name, spec)), "")
 
 
 def title_of(spec: RunSpec) -> str:

@@ -82,6 +82,8 @@ class Recorder:
     def begin_phase(self, phase: Phase, network: Network, step: int) -> None:
         """Watch this network from here on."""
         self.phase, self.network = phase, network
+        if self.spec.schedule != "joint":  # a new output layer has no gradient before
+            self.previous.pop(self.spec.layers, None)
         if len(self.spec.phases) > 1:
             self.add(Event(step=step, kind="phase", words=phase_words(phase, self.spec)))
 
@@ -209,9 +211,9 @@ class _Look:
             counts = statistics.gradient_counts(stack)
             self.gradient_counts.append((group, counts))
             self._keep(group, statistics.gradient_statistics(stack, counts))
-            if all(n in previous and previous[n].shape == stack[0].shape for n in group):
-                cosine = statistics.cosine(stack, _stack(previous, group))
-                self._keep(group, {"grad_cosine": cosine})
+            if known := [n for n in group if n in previous]:
+                cosine = statistics.cosine(_stack(gradients, known), _stack(previous, known))
+                self._keep(known, {"grad_cosine": cosine})
             previous.update(zip(group, stack, strict=True))
         deltas = {n: _gradient_of(self.z[n]) for n in gradients}
         for group in _alike(deltas):
@@ -221,13 +223,14 @@ class _Look:
         """Scalars [STATISTICS, layers], three count arrays [layers, columns], ranges [2, layers]."""
         weights, outputs = [], []
         for group, before in self.weights:
-            after = torch.stack([self.network.layer(n).weight.detach() for n in group])
+            after = _stack({n: self.network.layer(n).weight.detach() for n in group}, group)
             self._keep(group, statistics.weight_statistics(before))
             self._keep(group, {"update_ratio": statistics.update_ratio(before, after)})
             weights.append((group, *statistics.linear_counts(before)))
         hidden, top = self.numbers[:-1], self.numbers[-1:]
         for group, name in ((hidden, self.network.spec.activation), (top, "identity")):
-            before, after = (torch.stack([self._signal(n)[side] for n in group]) for side in (0, 1))
+            signals = [{n: self._signal(n)[side] for n in group} for side in (0, 1)]
+            before, after = (_stack(signal, group) for signal in signals)
             self._keep(group, statistics.activation_statistics(name, before, after))
             outputs.append((group, *statistics.linear_counts(after)))
         counts = [
@@ -286,7 +289,10 @@ def _alike(tensors: dict[int, Tensor]) -> list[list[int]]:
 
 
 def _stack(tensors: dict[int, Tensor], group: list[int]) -> Tensor:
-    return torch.stack([tensors[number] for number in group])  # a copy: nothing later changes it
+    """One tensor [layers, ...] of a group: a copy, so nothing later changes it."""
+    stack = torch.stack([tensors[number] for number in group])
+    # Apple's GPUs know no float64, which every norm here is taken in; they share the CPU's memory.
+    return stack.cpu() if stack.device.type == "mps" else stack
 
 
 def _gradient_of(z: Tensor) -> Tensor:

@@ -85,14 +85,14 @@ class Steps:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochEnd:
-    """Loss and accuracy at the end of an epoch. Losses are means per batch, as published."""
+    """Loss and accuracy at the end of an epoch."""
 
     epoch: int  # epochs finished, from 1; counts on through the phases
     step: int  # steps finished
     phase: int
-    train_loss: float  # running mean over the epoch's batches
+    train_loss: float  # mean over the epoch's batches, each before its step, as published
     train_accuracy: float  # over the epoch's examples, each measured before its step
-    validation_loss: float
+    validation_loss: float  # mean over the examples, as all that follow
     validation_accuracy: float
     test_loss: float
     test_accuracy: float

@@ -19,13 +19,14 @@ import psutil
 
 from engine import presets, store
 from engine.data_sets import check_obtainable, data_here, default_data, home
-from engine.errors import EngineError, RunError, StoreError
+from engine.errors import EngineError, RunError, SpecError, StoreError
 from engine.spec import RunSpec
 
 __all__ = ["data_here", "default_data"]  # what a page needs to know of data comes from here
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 COMMANDS = ("stop",)
+FRESH_S = 3.0  # a sign of life younger than this needs no other proof
 #: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
 #: of one vector width in torch, one code path in MKL. It costs a sigmoid network a third of its
 #: speed at batch 512. Must be set before torch is imported.
@@ -64,9 +65,16 @@ def create(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
         file = library() / f"{run}{store.SUFFIX}"
         if not file.exists():
             break
-    name = preset or presets.name_of(spec)
-    store.create(file, title=title or presets.title_of(spec), spec=spec, preset=name)
+    kept = preset if presets.matches(preset, spec) else presets.name_of(spec)
+    store.create(file, title=title or presets.title_of(spec), spec=spec, preset=kept)
     return run
+
+
+def claim(run: str) -> None:
+    """Note that this process is the one that will train a run. Raises RunError, StoreError."""
+    process = psutil.Process()
+    with store.Writer(path(run)) as writer:
+        writer.claim(process.pid, process.create_time())
 
 
 def start(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
@@ -104,7 +112,13 @@ def checked(found: store.RunInfo) -> store.RunInfo:
     )
     if not begun or is_worker_alive(found.pid, found.pid_started):
         return found
+    if found.heartbeat and abs(time.time() - found.heartbeat) < FRESH_S and _exists(found.pid):
+        return found  # its process seems to have begun at another time: the clock was set
     return replace(found, status=store.LOST, sentence=lost_words(found.step))
+
+
+def _exists(pid: int | None) -> bool:
+    return pid is not None and bool(psutil.pid_exists(pid))
 
 
 def lost_words(step: int) -> str:
@@ -142,7 +156,7 @@ def broken() -> list[str]:
 def delete(run: str) -> None:
     """Delete a run: its file, that is. Raises RunError while it is running."""
     file = path(run)
-    with contextlib.suppress(StoreError):  # an unreadable file can be deleted too
+    with contextlib.suppress(StoreError, SpecError):  # an unreadable file can be deleted too
         if info(run).status == store.RUNNING:
             raise RunError(f"Run {run} is still running: stop it before deleting it.")
     _unqueue(run)

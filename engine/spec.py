@@ -97,9 +97,9 @@ class RunSpec(BaseModel):
     device: Device = "auto"
     threads: Annotated[int, Ge(1), Le(64)] = Field(1, description="CPU threads; part of the bits")
 
-    def __init__(self, **fields: Any):
+    def __init__(self, /, **fields: Any):
         data = fields.get("data", "digits")
-        if "batch_size" not in fields and data in DATA_SETS:
+        if "batch_size" not in fields and isinstance(data, str) and data in DATA_SETS:
             fields = fields | {"batch_size": DATA_SETS[data].batch_size}
         try:
             super().__init__(**fields)
@@ -229,6 +229,8 @@ def read_json(text: str) -> RunSpec:
     except json.JSONDecodeError as error:
         fault = f"The spec is not JSON: {error.msg} in line {error.lineno}; it must be one object."
         raise SpecError({"spec": fault}) from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets without end
+        raise SpecError({"spec": f"The spec cannot be read as JSON: {error}."}) from None
     if not isinstance(fields, dict):
         raise SpecError({"spec": f"The spec is a JSON {type(fields).__name__}, not an object."})
     return RunSpec(**fields)

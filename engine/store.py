@@ -8,7 +8,7 @@ reach below float32's range and SQLite stores NaN as NULL.
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,7 @@ class Command:
 def _sentences(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, json.JSONDecodeError) as error:
         raise StoreError(f"The run file {path.name} cannot be used: {error}.") from error
 
 
@@ -105,17 +105,25 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def create(path: Path, *, title: str, spec: RunSpec, preset: str = "") -> None:
     """Make the file of a new run, queued. The run's id is the file's name. Raises StoreError."""
-    with _sentences(path):
-        connection = _connect(path, "rwc")
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            connection.execute(
-                "INSERT INTO run (id, title, preset, spec, created, status) VALUES (?, ?, ?, ?, ?, ?)",
-                (path.stem, title, preset, spec.model_dump_json(), time.time(), QUEUED),
-            )
-        finally:
-            connection.close()
+    try:
+        with _sentences(path):
+            _create(path, title, spec, preset)
+    except StoreError:
+        path.unlink(missing_ok=True)  # half a file would be a broken run for ever
+        raise
+
+
+def _create(path: Path, title: str, spec: RunSpec, preset: str) -> None:
+    connection = _connect(path, "rwc")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        connection.execute(
+            "INSERT INTO run (id, title, preset, spec, created, status) VALUES (?, ?, ?, ?, ?, ?)",
+            (path.stem, title, preset, spec.model_dump_json(), time.time(), QUEUED),
+        )
+    finally:
+        connection.close()
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -173,7 +181,8 @@ class Writer(_File):
         self.waiting: list[Item] = []
         # Each commit is in the operating system's hands, safe from a killed process; only a
         # power cut can lose the last moments. A full sync would cost some 10 ms per commit.
-        self.connection.execute("PRAGMA synchronous = NORMAL")
+        with _sentences(path):
+            self.connection.execute("PRAGMA synchronous = NORMAL")
 
     def add(self, item: Item) -> None:
         """Take an item; it is on disk after the next `commit`."""
@@ -185,7 +194,7 @@ class Writer(_File):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 for item in self.waiting:
-                    _INSERTS[type(item)](self.connection, item)
+                    blobs.INSERTS[type(item)](self.connection, item)
                 if heartbeat is not None:
                     pid, pid_started, step = heartbeat
                     self.connection.execute("DELETE FROM heartbeat")
@@ -267,17 +276,10 @@ class Reader(_File):
         names = list(RunInfo.__dataclass_fields__)
         values = dict(zip(names, rows[0], strict=True))
         values["spec"] = read_json(values["spec"])
-        values["versions"] = json.loads(values["versions"])
+        with _sentences(self.path):
+            values["versions"] = json.loads(values["versions"])
         # The file's name is the id: a copied or renamed file is a run of its own.
         return RunInfo(**(values | {"id": self.path.stem}))
-
-    def status(self) -> tuple[str, str, str, int]:
-        """Status, activity, sentence and steps finished: the part of `run` that changes."""
-        rows = self._rows(
-            "SELECT status, activity, sentence, coalesce(step, 0) FROM run LEFT JOIN heartbeat"
-        )
-        status, activity, sentence, step = rows[0]
-        return status, activity, sentence, step
 
     def records(self, after: int = -1) -> list[Record]:
         """Records of steps above `after`, oldest first, without their histograms."""
@@ -319,41 +321,3 @@ class Reader(_File):
         """Everything that happened, in order."""
         rows = self._rows("SELECT step, kind, words FROM events ORDER BY id")
         return [Event(step=r[0], kind=r[1], words=r[2]) for r in rows]
-
-
-def _insert_record(connection: sqlite3.Connection, record: Record) -> None:
-    connection.execute(
-        "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
-        (record.step, record.epoch, record.phase, record.seconds, record.scalars.tobytes()),
-    )
-    connection.execute(
-        "INSERT INTO histograms VALUES (?, ?)", (record.step, blobs.histograms_blob(record))
-    )
-
-
-def _insert_steps(connection: sqlite3.Connection, steps: Steps) -> None:
-    connection.execute(
-        "INSERT INTO steps VALUES (?, ?, ?)", (steps.first, steps.seconds, blobs.steps_blob(steps))
-    )
-
-
-def _insert_epoch(connection: sqlite3.Connection, end: EpochEnd) -> None:
-    connection.execute(
-        "INSERT INTO epochs VALUES (?, ?, ?, ?)",
-        (end.epoch, end.step, end.phase, blobs.epoch_blob(end)),
-    )
-
-
-def _insert_event(connection: sqlite3.Connection, event: Event) -> None:
-    connection.execute(
-        "INSERT INTO events (step, kind, words) VALUES (?, ?, ?)",
-        (event.step, event.kind, event.words),
-    )
-
-
-_INSERTS: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
-    Record: _insert_record,
-    Steps: _insert_steps,
-    EpochEnd: _insert_epoch,
-    Event: _insert_event,
-}

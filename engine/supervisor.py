@@ -114,7 +114,7 @@ class Supervisor:
                 self._keep_a_spare()
                 while len(self.busy) < self.workers and (file := runs.next_queued()):
                     self._begin(file)
-            except (EngineError, OSError):  # a full disk, say: the next round may do better
+            except Exception:  # a full disk, say. Without this thread nothing starts any more
                 log.exception("The supervisor could not go on, and tries again")
                 self.stopping.wait(1.0)
             runs.queued.wait(TICK_S)
@@ -125,19 +125,20 @@ class Supervisor:
             log.error("A worker ended before it had a run, with code %s", self.spare.process.poll())
             self.spare.close()
             self.spare = None
-        if self.spare is None and time.monotonic() >= self.spare_at:
+            self.stopping.wait(REST_S)  # it would end again
+        if self.spare is None and (not self.busy or time.monotonic() >= self.spare_at):
             self.spare = Worker()
             self.spare_at = time.monotonic() + REST_S
 
     def _begin(self, file: Path) -> None:
-        worker = self.spare or Worker()
-        self.spare, self.spare_at = None, time.monotonic() + REST_S
         try:
+            worker = self.spare or Worker()
             worker.give(file)
-        except OSError as error:
+        except OSError as error:  # no process or no memory to be had, or the spare died just now
             runs.end_open(file, store.FAILED, f"Its worker could not be started: {error}.")
-            worker.close()
             return
+        finally:
+            self.spare, self.spare_at = None, time.monotonic() + REST_S
         self.busy.append(worker)
         with contextlib.suppress(StoreError, psutil.Error), store.Writer(file) as writer:
             pid = worker.process.pid

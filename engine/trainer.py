@@ -191,7 +191,7 @@ class _Loop:
         if spec.gradient_rule in CLIPS:
             CLIPS[spec.gradient_rule](parameters, spec.gradient_bound)
         optimizer.step()
-        accuracy = (logits.argmax(1) == labels).double().mean().item()
+        accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
         self.watcher.after_step(value, accuracy)
         self.step += 1
         return value, accuracy
@@ -215,7 +215,7 @@ class _Loop:
             seconds=time.perf_counter() - self.began,
         )
         self.watcher.end_epoch(end)
-        if broken := first_nonfinite_weight(network):
+        if broken := nonfinite_weight(network):
             raise DivergedError(self.step - 1, broken, "the gradient")
 
     def diverge(self, inputs: Tensor, labels: Tensor) -> None:
@@ -225,7 +225,7 @@ class _Loop:
         look, with statistics taken, shows the run up to its end.
         """
         network = self.run.network
-        broken = first_nonfinite_weight(network)
+        broken = nonfinite_weight(network)
         self.watcher.before_step(self.step, self.epoch, ends_epoch=True, must=True)
         loss = self.loss_of(network(inputs), labels)
         loss.backward()
@@ -260,9 +260,12 @@ def evaluate(
     return loss_sum.item() / len(examples), correct / len(examples)
 
 
-def first_nonfinite_weight(network: Network) -> int | None:
-    """The layer nearest the input with a weight that is NaN or infinite."""
-    for number in network.layers_in_use():
+def nonfinite_weight(network: Network) -> int | None:
+    """The layer nearest the output with a weight that is NaN or infinite.
+
+    A gradient that runs out of numbers takes all layers below with it; it began in the topmost.
+    """
+    for number in reversed(network.layers_in_use()):
         layer = network.layer(number)
         if not all(bool(p.isfinite().all()) for p in (layer.weight, layer.bias)):
             return number

@@ -22,7 +22,7 @@ import torch
 
 from engine import __version__, data, store, trainer
 from engine.data_sets import default_data
-from engine.errors import DivergedError, EngineError, StoreError
+from engine.errors import DataError, DeviceError, DivergedError, EngineError, StoreError
 from engine.recorder import Recorder
 from engine.records import EpochEnd, Event
 from engine.spec import RunSpec
@@ -43,6 +43,7 @@ class Job:
         self.hear = hear
         self.ask_to_stop = threading.Event()  # from a signal, or when the server has gone
         self.reason = "Stopped."
+        self.refused = False  # whether what was asked cannot be had here
         self.recorder: Recorder | None = None  # until there is something to record
         self.step = 0
         self.committed = 0.0  # time.monotonic of the last commit
@@ -50,28 +51,29 @@ class Job:
         self.pid, self.pid_started = process.pid, process.create_time()
 
     def work(self) -> str:
-        """Train the run to its end, whatever that is; its last status."""
+        """Train the run to its end, whatever that is; the status it ended with."""
         try:
             with store.Reader(self.writer.path) as reader:
                 spec = reader.run().spec
             self.commit()
-            self.writer.update(status=store.RUNNING, started=time.time(), versions=_versions())
+            self.writer.update(status=store.RUNNING, sentence="", ended=None, started=time.time())
+            self.writer.update(versions=_versions())
             status, sentence = self._train(spec)
             trace = ""
         except DivergedError as error:
             status, sentence, trace = store.DIVERGED, str(error), ""
         except EngineError as error:
             status, sentence, trace = store.FAILED, str(error), ""
+            self.refused = isinstance(error, DataError | DeviceError)
         except KeyboardInterrupt:
             status, sentence, trace = store.STOPPED, f"Stopped at step {self.step}.", ""
         except Exception as error:
             # A defect: the run must not be left as running, and the traceback is kept for the page.
             status, sentence = store.FAILED, f"Failed at step {self.step}: {_name(error)}."
             trace = traceback.format_exc()
-        self._end(status, sentence, trace)
-        return status
+        return self._end(status, sentence, trace)
 
-    def _end(self, status: str, sentence: str, trace: str) -> None:
+    def _end(self, status: str, sentence: str, trace: str) -> str:
         if self.ask_to_stop.is_set() and status == store.FAILED and not trace:
             status, sentence = store.STOPPED, self.reason
         if self.recorder is not None:
@@ -84,6 +86,7 @@ class Job:
             )
             self.writer.fold()
         self.writer.close()
+        return status
 
     def _train(self, spec: RunSpec) -> tuple[str, str]:
         device = trainer.set_up(spec)

@@ -52,7 +52,7 @@ NORM_BY_HAND = {
 }
 BACKWARD_BY_HAND = {
     "standardise": lambda g: (g - g.mean()) / (g.std() + 1e-6),
-    "unit_rms": lambda g: (g / g.double().square().mean().sqrt()).float(),
+    "unit_rms": lambda g: (g / g.abs().max()) / (g / g.abs().max()).square().mean().sqrt(),
 }
 
 

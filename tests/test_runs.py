@@ -266,3 +266,47 @@ def test_a_disk_that_is_full_ends_the_run_by_sentence_and_keeps_what_was_committ
         assert len(reader.records()) > 5
     assert found.status in (store.FAILED, store.LOST, store.RUNNING)
     assert found.status != store.FAILED or "database or disk is full" in found.sentence
+
+
+def test_a_worker_that_cannot_be_started_ends_its_run_by_sentence(monkeypatch):
+    run = runs.start(RunSpec(**SHORT))
+
+    def no_process(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", no_process)
+    supervisor = Supervisor(workers=1)
+    supervisor._begin(runs.next_queued())
+    assert status(run) == store.FAILED
+    assert "could not be started" in runs.info(run).sentence
+
+
+def test_a_command_line_run_is_not_taken_for_left_behind_by_a_server_that_starts():
+    run = runs.create(RunSpec(**SHORT, epochs=1))
+    runs.claim(run)
+    runs.end_lost()
+    assert status(run) == store.QUEUED
+
+
+def test_a_preset_is_named_only_where_the_spec_is_its_own():
+    made = runs.create(RunSpec(activation="relu"), preset="baseline")
+    assert runs.info(made).preset == ""
+    made = runs.create(RunSpec(seed=3), preset="controlled_baseline")
+    assert runs.info(made).preset == "baseline"
+
+
+def test_a_clock_that_is_set_does_not_kill_a_living_run():
+    run = runs.create(RunSpec(**SHORT))
+    with store.Writer(runs.path(run)) as writer:
+        writer.update(status=store.RUNNING)
+        writer.commit((os.getpid(), 1.0, 5))  # it seems to have begun at another time
+    assert status(run) == store.RUNNING
+
+
+def test_a_run_file_with_a_damaged_row_is_told_and_the_others_are_listed():
+    bad, good = runs.create(RunSpec(**SHORT)), runs.create(RunSpec(**SHORT))
+    with store.Writer(runs.path(bad)) as writer:
+        writer.update(versions="{")
+    assert [info.id for info in runs.all()] == [good]
+    assert bad in runs.broken()[0]
+    runs.delete(bad)

@@ -143,3 +143,14 @@ def test_a_spec_cannot_be_changed_in_place():
     with pytest.raises((SpecError, ValueError), match="frozen"):
         RunSpec().depth = 3
     assert json.loads(RunSpec().model_dump_json())["depth"] == 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"self": 1}', '{"data": []}', '{"data": {}}', '{"depth": ' + "9" * 5000 + "}", "[" * 10**5],
+    ids=["self", "list", "object", "long number", "deep"],
+)
+def test_nonsense_of_any_kind_is_refused_by_sentence(text):
+    with pytest.raises(SpecError) as refused:
+        read_json(text)
+    assert len(str(refused.value)) < 500

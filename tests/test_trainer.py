@@ -12,7 +12,7 @@ from engine import data, presets
 from engine.errors import DeviceError, DivergedError
 from engine.network import ACTIVATIONS, INITS, Network
 from engine.recorder import Recorder
-from engine.records import EpochEnd, Record
+from engine.records import ROW, EpochEnd, Record
 from engine.spec import RunSpec, choices
 from engine.trainer import OPTIMIZERS, Silent, choose_device, evaluate, prepare, train
 
@@ -233,3 +233,26 @@ def test_a_device_that_is_not_here_is_refused_with_those_that_are(monkeypatch):
     with pytest.raises(DeviceError, match=r"device is cuda; this machine has .*cpu"):
         choose_device("cuda")
     assert choose_device("auto").type in ("cpu", "mps")
+
+
+def test_an_exploding_gradient_is_blamed_on_the_layer_where_it_began():
+    """The gradient runs out of numbers on its way down: all layers below follow, none above."""
+    spec = RunSpec(**(TINY | {"width": 128, "depth": 100}), activation="tanh", init="normal", std=4)
+    items = []
+    run = prepare(spec, *data.load(spec), CPU)
+    with pytest.raises(DivergedError) as end:
+        train(run, Recorder(spec, items.append))
+    first = next(item for item in items if isinstance(item, Record))
+    broken = np.flatnonzero(first.scalars[ROW["grad_nonfinite_share"]] > 0) + 1
+    assert len(broken) > 5
+    assert end.value.layer == broken.max()
+    assert end.value.step == 0
+
+
+def test_a_layer_s_cosine_does_not_wait_for_its_neighbours_nor_span_two_output_layers():
+    spec = RunSpec(**(TINY | {"schedule": "layerwise_published", "steps": 2}))
+    records = [item for item in outcome(spec)[1] if isinstance(item, Record)]
+    cosine = {record.step: record.scalars[ROW["grad_cosine"]] for record in records}
+    assert np.isfinite(cosine[1][[0, 1, 4]]).all()
+    assert np.isfinite(cosine[2][[0, 1]]).all(), "layers 1 and 2 were there before"
+    assert np.isnan(cosine[2][[2, 3, 4]]).all(), "3, 4 and the output layer are new"

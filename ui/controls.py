@@ -33,7 +33,9 @@ def read_link() -> None:
     link = links.read({name: st.query_params.get_all(name) for name in st.query_params})
     st.session_state["ignored"] = link.ignored
     st.session_state["link_layer"] = link.view.get("layer")
-    st.session_state["data"] = runs.default_data()
+    if not st.query_params.to_dict() and runs.default_data() != "digits":
+        # Written into the address, so that the link of what is shown means the same elsewhere.
+        link.fields["data"] = st.query_params["data"] = runs.default_data()
     for name, value in {**link.fields, **link.view}.items():
         st.session_state[name] = value
     for name in link.ignored:

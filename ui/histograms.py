@@ -98,8 +98,17 @@ def notes(record: Record | None) -> dict[str, list[str]]:
 def _note(row: Counts, asides: dict[int, str]) -> str:
     total = row.sum()
     return ", ".join(
-        f"{share(row[place] / total)} {word}" for place, word in asides.items() if row[place]
+        f"{_part(int(row[place]), int(total))} {word}"
+        for place, word in asides.items()
+        if row[place]
     )
+
+
+def _part(count: int, total: int) -> str:
+    """A share, or the count where the share would read as nothing: "12.5 %", "3 entries"."""
+    if count / total >= 0.001:
+        return share(count / total)
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 def _unit_centres() -> Floats:

@@ -92,8 +92,12 @@ def _draw_row(info: RunInfo) -> None:
 def _confirm(info: RunInfo) -> None:
     st.write(f"**{info.title}** and all it recorded will be gone for good.")
     with st.container(horizontal=True, horizontal_alignment="right"):
-        st.button("Keep it", key="keep")
-        st.button("Delete", key="delete", type="primary", on_click=_delete, args=(info.id,))
+        kept = st.button("Keep it", key="keep")
+        deleted = st.button(
+            "Delete", key="delete", type="primary", on_click=_delete, args=(info.id,)
+        )
+    if kept or deleted:
+        st.rerun()  # the whole page, not the dialog alone: only that closes it
 
 
 def _delete(run: str) -> None:

@@ -32,7 +32,8 @@ def _one_of(options: Sequence[str]) -> Callable[[str, str], str]:
 
 
 def _layer(name: str, value: str) -> int:
-    if not value.isdecimal() or not 1 <= int(value) <= MOST_LAYERS:
+    if not value.isdecimal() or len(value) > 3 or not 1 <= int(value) <= MOST_LAYERS:
+        value = value if len(value) < 40 else value[:37] + "..."
         raise SpecError({name: f"{name} is {value}; it must be from 1 to {MOST_LAYERS}."})
     return int(value)
 

@@ -17,8 +17,10 @@ def power(log10: float) -> str:
 
 def number(value: float | None) -> str:
     """Three significant digits: "0.123", "12,300", "8.13·10⁻⁶"; a word where it is none."""
-    if value is None or math.isnan(value):
+    if value is None:
         return NONE
+    if math.isnan(value):
+        return "not a number"
     if math.isinf(value):
         return "infinite"
     if value == 0:

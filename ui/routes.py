@@ -96,7 +96,7 @@ async def _polled(hub: Hub, request: Request) -> Response:
         return JSONResponse({"error": "This page is from another server."}, status_code=403)
     runs = _asked_runs(request)
     numbers = request.query_params.get("after", "").split(",")
-    after = [int(n) if n.isdecimal() else 0 for n in numbers] + [0] * len(runs)
+    after = [int(n) if n.isdecimal() and len(n) < 16 else 0 for n in numbers] + [0] * len(runs)
     found = await asyncio.gather(
         *(hub.since(run, seq) for run, seq in zip(runs, after, strict=False))
     )

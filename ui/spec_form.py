@@ -201,11 +201,11 @@ def _draw(name: str, values: Mapping[str, Any]) -> None:
 
 def _draw_choice(name: str, label: str, idle: bool) -> None:
     # Options are shown as they stand in links and on the command line; a caption says the rest.
-    default = runs.default_data() if name == "data" else DEFAULTS[name]
+    # The default is the same on every machine, so that a link means the same on every machine.
     value = st.selectbox(
         label,
         choices(name),
-        index=choices(name).index(default),
+        index=choices(name).index(DEFAULTS[name]),
         key=name,
         bind="query-params",
         disabled=idle,

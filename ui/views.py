@@ -68,13 +68,15 @@ class RunView:
         self.first: Record | None = None
         self.newest: Record | None = None
         self.newest_epoch: EpochEnd | None = None
-        self.newest_loss = self.newest_accuracy = math.nan
+        self.newest_loss: float | None = None
         self.events: list[Event] = []
         self._last = {"record": -1, "steps": -1, "epoch": 0, "version": -1}
 
     @property
     def step(self) -> int:
-        """Steps finished, by the newest of what was read."""
+        """Steps finished, by the newest of what was read; once it has ended, as it ended."""
+        if self.info.status not in store.OPEN:
+            return self.info.step
         return max(self.info.step, self._last["steps"] + 1, self._last["record"])
 
     def refresh(self) -> bool:
@@ -115,7 +117,7 @@ class RunView:
         accuracy = np.concatenate([b.accuracy for b in blocks])
         self.curve.add(steps, loss, accuracy)
         self._last["steps"] = int(steps[-1])
-        self.newest_loss, self.newest_accuracy = float(loss[-1]), float(accuracy[-1])
+        self.newest_loss = float(loss[-1])
         self.pace += [(b.seconds, b.first + len(b.loss)) for b in blocks[-50:]]
         while len(self.pace) > 2 and self.pace[-1][0] - self.pace[1][0] > summary.PACE_SECONDS:
             del self.pace[0]
