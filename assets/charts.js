@@ -167,6 +167,7 @@ export class Chart {
     const header = run?.header ?? {};
     if (header.drawn_step === undefined || header.drawn_step === null) delete this.plot.dataset.step;
     else this.plot.dataset.step = header.drawn_step;
+    this.plot.dataset.run = run?.id ?? "";
     this.plot.dataset.measuredAt = header.measured_at ?? "";
     this.plot.dataset.drawnAt = Date.now();
   }

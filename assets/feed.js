@@ -1,14 +1,14 @@
 // The frames of one run: over a WebSocket, or by asking again and again where none can connect.
 
 const FIRST_RETRY = 300, LONGEST_RETRY = 5000, POLL = 400, SOCKET_AGAIN = 15000; // ms
-const GIVE_UP = 2; // sockets that never opened before polling begins
+const GIVE_UP = 2; // sockets that brought nothing before polling begins
 
 /** Keeps handing frames (ArrayBuffers) to `onFrame` and words on the connection to `onState`. */
 export class Feed {
   constructor({ run, seq, onFrame, onState }) {
     Object.assign(this, { run, seq, onFrame, onState });
     this.wait = FIRST_RETRY;
-    this.failures = 0; // sockets in a row that closed before they opened
+    this.failures = 0; // sockets in a row that closed before they brought anything
     this.timers = new Set();
     this.connect();
   }
@@ -35,19 +35,21 @@ export class Feed {
     const url = new URL(`feed?runs=${encodeURIComponent(this.run)}`, import.meta.url);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = (this.socket = new WebSocket(url));
-    let opened = false;
+    let heard = false; // an open socket proves nothing: a proxy may let the handshake through alone
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => {
-      opened = this.everOpened = true;
-      this.failures = 0;
-      this.wait = FIRST_RETRY;
-      this.polling = false;
-      this.onState("socket", "");
+    socket.onmessage = (message) => {
+      if (!heard) {
+        heard = this.everHeard = true;
+        this.failures = 0;
+        this.wait = FIRST_RETRY;
+        this.polling = false;
+        this.onState("socket", "");
+      }
+      this.onFrame(message.data);
     };
-    socket.onmessage = (message) => this.onFrame(message.data);
     socket.onclose = () => {
-      if (!opened) this.failures += 1;
-      if (!this.everOpened && this.failures >= GIVE_UP) {
+      if (!heard) this.failures += 1;
+      if (!this.everHeard && this.failures >= GIVE_UP) {
         if (!this.polling) { this.polling = true; this.poll(); }
         this.later(() => this.polling && this.connect(), SOCKET_AGAIN);
         return;

@@ -1,5 +1,6 @@
 """What the browser tests stand on: the real server, a real Chromium, a person, a recording run."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 from conftest import REPOSITORY
 from made_up import batches, dying, epoch_end, record, spec
+from playwright.sync_api import TimeoutError
 
 from engine import runs, store
 
@@ -27,6 +29,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",  # scripts are compiled once for all pages: half of a page's loading
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # as in a hall without internet
 ]
 HEATMAP = "[data-chart=gradient_heatmap]"
@@ -60,10 +63,10 @@ class Server:
 
     def start(self):
         environment = {name: value for name, value in os.environ.items() if name[:6] != "VGLAB_"}
+        options = ["--server.port", str(self.port), "--server.headless", "true"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", "app.py"]
-                + ["--server.port", str(self.port), "--server.headless", "true"],
+                [sys.executable, "-m", "streamlit", "run", "app.py", *options],
                 cwd=REPOSITORY,
                 env=environment | {"VGLAB_HOME": str(self.home)},
                 stdout=log,
@@ -125,13 +128,13 @@ class Recording:
 
 
 class Visitor:
-    """A person with a browser window of their own."""
+    """A person at a page of their own, which is a session of its own for the server."""
 
-    def __init__(self, browser, server, **window):
+    def __init__(self, context, server, height=800):
         self.server = server
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | window)
-        self.context.set_default_timeout(1000 * PATIENCE)
-        self.page = self.context.new_page()
+        self.page = context.new_page()
+        self.page.set_default_timeout(1000 * PATIENCE)
+        self.page.set_viewport_size({"width": 1280, "height": height})
         self.errors, self.addresses = [], []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
@@ -167,9 +170,16 @@ class Visitor:
         ).click()
 
     def pick(self, key, option):
-        """An entry of a drop-down list."""
-        self.control(key, "input").click()
-        self.page.get_by_role("option", name=option, exact=True).click()
+        """An entry of a drop-down list, opened once more where scrolling to it closed it again."""
+        entry = self.page.get_by_role("option", name=option, exact=True)
+
+        def opened():
+            self.control(key, "input").click()
+            with contextlib.suppress(TimeoutError):
+                entry.click(timeout=2000)
+                return True
+
+        wait_for(opened, f"{option} is not offered for {key}")
 
     def type(self, key, number):
         box = self.control(key, "input")
@@ -179,13 +189,18 @@ class Visitor:
     def unfold(self, *groups):
         """Open groups of controls."""
         for group in groups:
-            self.control(f"group_{group}", "summary").click()
+            opened = self.control(f"group_{group}", "details[open]")
+            while not opened.count():  # a group that is just moving may miss a click
+                self.control(f"group_{group}", "summary").click()
+                with contextlib.suppress(TimeoutError):
+                    opened.wait_for(timeout=2000)
 
     def train(self):
         """Press Train and wait for the first numbers; the run's id, from the link."""
         before = self.run
         self.press("train")
         self.wait_for("before => new URL(location).searchParams.get('run') != before", before)
+        self.wait_for(f"run => document.querySelector('{HEATMAP}').dataset.run === run", self.run)
         self.wait_for_step(0)
         return self.run
 
@@ -246,9 +261,9 @@ class Visitor:
         )
 
     def marked_charts(self):
-        """How many nodes still are those that were marked, and how many there are."""
+        """How many of the nodes that were marked are still on the page."""
         nodes = "[...document.querySelectorAll('.vgl-plot, .vgl-plot .main-svg, .vgl-plot .plot')]"
-        return self.evaluate(f"[{nodes}.filter(node => node.marked).length, {nodes}.length]")
+        return self.evaluate(f"{nodes}.filter(node => node.marked).length")
 
     def drag(self, name, start, end):
         """Draw a box over a chart with the mouse; corners as shares of its plotting area."""
@@ -262,7 +277,7 @@ class Visitor:
         self.page.mouse.up()
 
     def close(self):
-        self.context.close()
+        self.page.close()
 
 
 def recorded(run):

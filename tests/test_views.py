@@ -253,7 +253,7 @@ def test_the_ratio_is_of_layer_1_over_the_last_hidden_layer():
         (12.345, "12.3"),
         (12345.0, "12,345"),
         (-2e-9, "−2.00·10⁻⁹"),
-        (math.nan, "not a number"),
+        (math.nan, "NaN"),
         (math.inf, "infinite"),
         (None, "–"),
     ],

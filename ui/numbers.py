@@ -20,7 +20,7 @@ def number(value: float | None) -> str:
     if value is None:
         return NONE
     if math.isnan(value):
-        return "not a number"
+        return "NaN"
     if math.isinf(value):
         return "infinite"
     if value == 0:
