@@ -282,7 +282,7 @@ def test_every_control_that_was_set_is_in_the_link_and_the_link_shows_the_same(v
     run = first.train()
     spec = RunSpec(**numbers, **choices)
     assert runs.info(run).spec == spec
-    finished = f"Finished after {spec.total_steps} steps."
+    finished = f"Finished after {spec.total_steps:,} steps."
     first.says(finished)
     told = {name: str(value) for name, value in (numbers | choices).items()}
     told |= {"kind": "weight", "axis": "log", "layer": "2", "run": run}

@@ -90,7 +90,7 @@ def test_the_steps_of_a_log_axis_are_shown_as_themselves(columns):
 
 def test_values_off_the_profile_are_at_its_ends_and_told_in_words(columns):
     figure = figures.gradient_by_depth(columns)
-    crosses = [t for t in figure.data if t.name == "off the axis"][-1]
+    crosses = [t for t in figure.data if t.name == "off axis"][-1]
     low, high = theme.PROFILE_RANGE
     places = np.array(crosses.y, float)
     assert (places[:2] < low + 1).all()

@@ -102,7 +102,7 @@ def gradient_by_depth(columns: Columns = NO_DATA, options: Options = USUAL) -> g
     traces = [*_profile("start", "step 0", "dot"), *_profile("now", "newest", "solid")]
     layout = layout_of(
         title="Gradient by depth",
-        caption="Level line: every layer learns. Falling to the left: the gradient vanishes.",
+        caption="Level: every layer learns. Falling to the left it vanishes, rising it explodes.",
         alt="Line chart of the gradient RMS by layer at step {step}, against step 0. Layer 1 "
         "{bottom}, layer {top_layer} {top}.",
         x={"type": "category", "title": {"text": "layer (1 = nearest the input)"}},
@@ -134,7 +134,7 @@ def _profile(name: str, word: str, dash: str) -> list[Trace]:
         fill=about | {"y": f"profile_{name}_off"},
         shown={"of": f"profile_{name}_off"},
         paint={"marker.color": colour, "marker.line.color": colour},
-        name="off the axis",
+        name="off axis",
         cliponaxis=False,
         mode="markers",
         marker={"size": 11, "symbol": "x-thin", "line": {"width": 3}},

@@ -1,18 +1,11 @@
 """What every page has around it: name, style sheet, footer of the sidebar."""
 
-from importlib.metadata import PackageNotFoundError, version
+from engine import __version__
 
 NAME = "Vanishing Gradient Lab"
 
 
-def _version() -> str:
-    try:
-        return version("vanishing-gradient-lab")
-    except PackageNotFoundError:
-        return "run from source"
-
-
-FOOTER = f"{NAME}, {_version()}"
+FOOTER = f"{NAME} {__version__}"
 
 
 def _bars() -> str:
@@ -64,6 +57,7 @@ STYLE = """
   color: inherit; opacity: 0.88;
 }
 .st-key-library p { font-size: 0.9rem; }
+.st-key-library [data-testid="stPageLink"] p { white-space: normal; overflow: visible; }
 .st-key-library [data-testid="stHorizontalBlock"] { gap: 0.75rem; }
 .st-key-status button { min-height: 1.75rem; padding: 0; }
 </style>

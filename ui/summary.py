@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.records import ROW, Record
-from engine.store import FAILED, FINISHED, OPEN, QUEUED, RUNNING
+from engine.store import FAILED, FINISHED, OPEN, QUEUED, RUNNING, STOPPED
 from ui import histograms
 from ui.cells import marks
 from ui.numbers import NONE, duration, number, power, share
@@ -36,7 +36,7 @@ def header(view: RunView) -> dict[str, Any]:
         "progress": _progress(view),
         "tiles": tiles(view),
         "line": line(view),
-        "tone": "bad" if info.status not in OPEN | {FINISHED, "stopped"} else "plain",
+        "tone": "bad" if info.status not in OPEN | {FINISHED, STOPPED} else "plain",
         "events": _events(view),
         "texts": _texts(view),
         "alt": _alt(view),
@@ -133,8 +133,13 @@ def _time_left(view: RunView) -> str:
 
 
 def line(view: RunView) -> str:
-    """One sentence on what is going on, or how it ended."""
+    """One sentence on what is going on, or on an end that was not meant.
+
+    How a run ended well stands above, on the page; here only what it took.
+    """
     info = view.info
+    if info.status in (FINISHED, STOPPED):
+        return _took(view)
     if info.sentence:
         return info.sentence
     if info.status == QUEUED:
@@ -144,7 +149,7 @@ def line(view: RunView) -> str:
         return info.activity or latest or _going(view)
     if info.status == FAILED:
         return f"Failed at step {view.step:,}."
-    return f"{info.status.capitalize()} at step {view.step:,}{_took(view)}."
+    return f"{info.status.capitalize()} at step {view.step:,}."
 
 
 def _going(view: RunView) -> str:
@@ -154,7 +159,8 @@ def _going(view: RunView) -> str:
 
 def _took(view: RunView) -> str:
     started, ended = view.info.started, view.info.ended
-    return f", after {duration(ended - started)}" if started and ended else ""
+    where = f" on {view.info.device}" if view.info.device else ""
+    return f"It took {duration(ended - started)}{where}." if started and ended else ""
 
 
 def _events(view: RunView) -> list[dict[str, Any]]:
