@@ -18,19 +18,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from engine.runs import SAME_BITS  # noqa: E402
 
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 Row = tuple[str, str, str]  # what, measured, wanted
 
 
@@ -118,39 +109,23 @@ def epoch_rows(folder: str, repeats: int) -> list[Row]:
 def screen_rows() -> list[Row]:
     """The real server and a real browser: the first number, the newest number, the memory."""
     import psutil
+    from browser import ARGUMENTS, Server, chromium
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
-        port = "8765"
-        server = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "streamlit",
-                "run",
-                "app.py",
-                "--server.port",
-                port,
-                "--server.headless",
-                "true",
-            ],
-            cwd=ROOT,
-            env=os.environ | {"VGLAB_HOME": home, "VGLAB_DATA": ""},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        server = Server(Path(home))
         try:
-            browser = playwright.chromium.launch(executable_path=_chromium(), args=CHROMIUM)
+            browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            _open(page, f"http://127.0.0.1:{port}/")
+            page.goto(server.url)
+            page.wait_for_selector("[data-chart=gradient_heatmap]", timeout=60000)
             firsts = [_click_to_first(page) for _ in range(5)]
             delays = _delays(page)
-            memory = psutil.Process(server.pid).memory_info().rss / 1e6
-            has_torch = "libtorch" in Path(f"/proc/{server.pid}/maps").read_text()
+            memory = psutil.Process(server.process.pid).memory_info().rss / 1e6
+            has_torch = "libtorch" in Path(f"/proc/{server.process.pid}/maps").read_text()
             browser.close()
         finally:
-            server.terminate()
-            server.wait()
+            server.stop()
     delays.sort()
     p50, p95 = (delays[int(len(delays) * share)] for share in (0.5, 0.95))
     return [
@@ -168,30 +143,12 @@ def screen_rows() -> list[Row]:
     ]
 
 
-def _chromium() -> str | None:
-    import shutil
-
-    return shutil.which("chromium") or shutil.which("google-chrome")
-
-
-def _open(page, address: str) -> None:
-    for _ in range(100):
-        try:
-            page.goto(address)
-            break
-        except Exception:  # the server is still starting; Playwright raises its own Error for it
-            time.sleep(0.3)
-    page.wait_for_selector("[data-chart=gradient_heatmap]", timeout=60000)
-
-
 FIRST = """() => new Promise((resolve) => {
-  const tile = () => document.querySelector('[data-chart=gradient_heatmap]')?.dataset.step;
-  const run = () => new URL(location).searchParams.get('run');
-  const before = run(), began = performance.now();
-  [...document.querySelectorAll('.st-key-train button')].pop().click();
+  const chart = document.querySelector('[data-chart=gradient_heatmap]').dataset;
+  const before = chart.run, began = performance.now();
+  document.querySelector('.st-key-train button').click();
   const look = () => {
-    if (run() !== before && tile() !== undefined && tile() !== '' && Number(tile()) >= 0 &&
-        document.querySelector('.vgl')?.dataset.status === 'running') {
+    if (chart.run && chart.run !== before && chart.step !== undefined) {
       resolve((performance.now() - began) / 1000);
     } else { requestAnimationFrame(look); }
   };
