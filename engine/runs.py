@@ -32,7 +32,7 @@ FRESH_S = 3.0  # a sign of life younger than this needs no other proof
 #: speed at batch 512. Must be set before torch is imported.
 SAME_BITS = {
     "ATEN_CPU_CAPABILITY": "default",
-    "MKL_CBWR": "AVX2",
+    "MKL_CBWR": "AVX2,STRICT",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 
