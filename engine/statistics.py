@@ -43,7 +43,7 @@ def gradient_statistics(gradient: Tensor, counts: Tensor) -> dict[str, Tensor]:
     flat = gradient.flatten(1)
     size = flat.shape[1]
     norm = _norm(flat)
-    low, high = torch.aminmax(flat, dim=1)
+    low, high = flat.amin(dim=1), flat.amax(dim=1)  # aminmax takes ten times as long on a CPU
     return {
         "grad_norm": norm,
         "grad_rms": norm / math.sqrt(size),
@@ -72,7 +72,7 @@ def mean_and_std(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     wide = x.flatten(1).double()
     mean = wide.mean(dim=1)
-    return mean, _norm(wide - mean[:, None]) / math.sqrt(wide.shape[1])
+    return mean, _norm(wide.sub_(mean[:, None])) / math.sqrt(wide.shape[1])
 
 
 def weight_statistics(weight: Tensor) -> dict[str, Tensor]:
@@ -113,8 +113,8 @@ def activation_statistics(name: str, before: Tensor, after: Tensor) -> dict[str,
     after   [layers, batch, units]  its output
     """
     mean, std = mean_and_std(after)
-    slope = SLOPES[name](before, after).abs()  # [layers, batch, units], 1 at its largest
-    saturated = torch.count_nonzero(slope < SATURATED, dim=(1, 2)).double()
+    slope = SLOPES[name](before, after)  # [layers, batch, units], 0 to 1
+    saturated = (slope < SATURATED).flatten(1).sum(dim=1).double()
     dead = (slope.amax(dim=1) == 0).double()  # [layers, units]
     return {
         "activation_mean": mean,
@@ -140,9 +140,9 @@ def _silu_slope(before: Tensor, after: Tensor) -> Tensor:
     return sigmoid * (1 + before * (1 - sigmoid))
 
 
-#: Slope of each activation over its largest slope, from its input and output.
+#: Size of each activation's slope over its largest, from its input and output.
 SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "sigmoid": lambda before, after: 4 * after * (1 - after),
+    "sigmoid": lambda before, after: (1 - after).mul_(after).mul_(4),
     "tanh": lambda before, after: 1 - after.square(),
     "relu": lambda before, after: (before > 0).to(before.dtype),
     "leaky_relu": lambda before, after: (before > 0).to(before.dtype).clamp(min=0.01),
@@ -150,8 +150,8 @@ SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "selu": lambda before, after: torch.where(
         before > 0, 1 / _SELU_ALPHA, torch.exp(before.clamp(max=0))
     ),
-    "gelu": lambda before, after: _gelu_slope(before, after) / 1.1289042,
-    "silu": lambda before, after: _silu_slope(before, after) / 1.0998393,
+    "gelu": lambda before, after: _gelu_slope(before, after).abs() / 1.1289042,
+    "silu": lambda before, after: _silu_slope(before, after).abs() / 1.0998393,
     "softplus": lambda before, after: torch.sigmoid(before),
     "identity": lambda before, after: torch.ones_like(before),
 }
@@ -212,8 +212,7 @@ def linear_counts(x: Tensor) -> tuple[Tensor, Tensor]:
     the values drift, and when it doubles, bins merge in pairs. The last column counts non-finite.
     """
     flat = x.flatten(1)
-    low, high = torch.aminmax(flat, dim=1)
-    largest = torch.maximum(-low, high)
+    largest = torch.maximum(-flat.amin(dim=1), flat.amax(dim=1))
     if not bool(largest.isfinite().all()):  # rare, and the mask costs more than all the rest
         return _linear_counts_of_some(flat)
     half_width = _power_of_two_not_below(largest)
@@ -237,8 +236,8 @@ def _power_of_two_not_below(largest: Tensor) -> Tensor:
 
 def _linear_column(flat: Tensor, half_width: Tensor) -> Tensor:
     scale = (LINEAR_BINS / 2 / half_width).to(flat.dtype)  # a power of two: multiplying is exact
-    column = (flat * scale[:, None]).floor_().add_(LINEAR_BINS // 2).clamp_(max=LINEAR_BINS - 1)
-    return column.to(torch.uint8)
+    column = (flat * scale[:, None]).floor_().to(torch.int8)  # -32 to 32, and 32 only at the edge
+    return column.add_(LINEAR_BINS // 2).clamp_(max=LINEAR_BINS - 1).view(torch.uint8)
 
 
 def _count(column: Tensor, columns: int) -> Tensor:
