@@ -7,6 +7,7 @@ import { decode, RunState } from "./frames.js";
 
 const HERE = new URL(".", import.meta.url);
 const PROJECTOR = "vgl-projector";
+const HOLD = 700; // ms that a run just opened has to bring numbers before it is drawn without
 const WRONG_START = "This page was started without its live routes. Start it with: streamlit run app.py";
 
 /** plotly.min.js from our own server. Started the wrong way, the server answers with a page instead. */
@@ -77,11 +78,17 @@ class Live {
     if (figures !== this.figures) this.build(figures);
     if (newRun) this.open(data.run);
     this.showHeader();
-    for (const chart of this.charts) chart.want();
+    this.wantAll();
     loadPlotly(data.plotly).then(
       (Plotly) => { this.broken = false; if (!this.Plotly) { this.Plotly = Plotly; for (const chart of this.charts) chart.want(); } },
       (error) => this.complain(error.message),
     );
+  }
+
+  /** Draw all charts anew; those of a run just opened wait a moment for its first numbers. */
+  wantAll() {
+    if (performance.now() < this.holdUntil) return;
+    for (const chart of this.charts) chart.want();
   }
 
   build(figures) {
@@ -120,7 +127,10 @@ class Live {
     this.reported = null;
     this.run = run ? new RunState(run) : null;
     for (const chart of this.charts) chart.reset();
+    clearTimeout(this.holding);
+    this.holdUntil = run ? performance.now() + HOLD : 0;
     if (!run) return;
+    this.holding = setTimeout(() => { this.holdUntil = 0; this.wantAll(); }, HOLD);
     this.feed = new Feed({
       run,
       seq: () => this.run.seq,
@@ -135,6 +145,9 @@ class Live {
     if (!this.run.apply(frame)) { this.feed.again(); return; }
     this.showHeader();
     this.report();
+    const measured = (this.run.header.drawn_step ?? null) !== null;
+    if (!measured && performance.now() < this.holdUntil) return;
+    this.holdUntil = 0;
     for (const chart of this.charts) chart.dirty = true;
     this.schedule();
   }
@@ -147,7 +160,11 @@ class Live {
     const told = JSON.stringify(news);
     if (told === JSON.stringify(this.data.known) || told === this.reported) return;
     this.reported = told;
-    this.setStateValue("status", { run: this.run.id, ...news });
+    const run = this.run.id;
+    // The page redraws for this; a run that has just begun shows its first numbers before that.
+    setTimeout(() => {
+      if (this.reported === told && this.run?.id === run) this.setStateValue("status", { run, ...news });
+    }, status === "running" ? HOLD : 0);
   }
 
   showHeader() {
@@ -226,6 +243,7 @@ class Live {
 
   stop() {
     this.stopped = true;
+    clearTimeout(this.holding);
     this.feed?.stop();
     document.removeEventListener("keydown", this.onKey);
     for (const chart of this.charts) chart.remove(this.Plotly);
