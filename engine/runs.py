@@ -28,8 +28,8 @@ _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 COMMANDS = ("stop",)
 FRESH_S = 3.0  # a sign of life younger than this needs no other proof
 #: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
-#: of one vector width in torch, one code path in MKL. It costs a sigmoid network a third of its
-#: speed at batch 512. Must be set before torch is imported.
+#: of one vector width in torch, one code path in MKL. It costs a sigmoid network 5 to 25 % of its
+#: speed (docs/performance.md). Must be set before torch is imported.
 SAME_BITS = {
     "ATEN_CPU_CAPABILITY": "default",
     "MKL_CBWR": "AVX2,STRICT",
