@@ -51,12 +51,16 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-class _Standardise(torch.autograd.Function):
-    """Identity forward; backward (g - mean) / (std + 1e-6) over the whole tensor, as published."""
+class _Identity(torch.autograd.Function):
+    """The identity, whose subclasses say what becomes of the gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
+
+
+class _Standardise(_Identity):
+    """Backward (g - mean) / (std + 1e-6) over the whole tensor, as published."""
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -64,12 +68,8 @@ class _Standardise(torch.autograd.Function):
         return (gradient - gradient.mean()) / (gradient.std() + 1e-6)
 
 
-class _UnitRms(torch.autograd.Function):
-    """Identity forward; backward g / rms(g): the size is set to 1, the direction kept."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
+class _UnitRms(_Identity):
+    """Backward g / rms(g): the size is set to 1, the direction kept."""
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

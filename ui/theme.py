@@ -75,6 +75,5 @@ REMEDY_COLOURS: dict[str, str] = {
     "gradient": "#8a6fd1",
 }
 
-FONT = "var(--st-font, 'Source Sans', sans-serif)"
 FONT_PX = 14  # the smallest type in a chart
 PROJECTOR_FONT_PX = 20  # the same from the last row of a hall
