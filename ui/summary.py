@@ -83,7 +83,7 @@ def tiles(view: RunView) -> list[Tile]:
     spec, end, speed = view.info.spec, view.newest_epoch, pace(view)
     epoch = end.epoch if end else (view.newest.epoch if view.newest else None)
     epochs = NONE if spec.steps else f"of {spec.epochs * len(spec.phases):,}"
-    after = f"after epoch {end.epoch}" if end else "at an epoch's end"
+    after = f"after epoch {end.epoch}" if end else "at epoch end"
     train = end.train_accuracy if end else None
     validation = end.validation_accuracy if end else None
     said = [
