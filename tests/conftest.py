@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["browser_fixtures"]
+
 REPOSITORY = Path(__file__).parents[1]
 #: The real data set, packed, beside the repository. Tests that need it skip without it.
 PACKED = REPOSITORY.parent / "shared" / "data" / "FashionMNIST" / "raw"
