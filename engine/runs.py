@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from engine.spec import RunSpec
 
 __all__ = ["data_here", "default_data"]  # what a page needs to know of data comes from here
 
-_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+#: A run's id; where it was started with others, its set's id with contender and seed behind it.
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}(-c\d\d-s\d\d)?")
 COMMANDS = ("stop",)
 FRESH_S = 3.0  # a sign of life younger than this needs no other proof
 #: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
@@ -57,14 +59,23 @@ def path(run: str) -> Path:
     return found
 
 
+def new_id() -> str:
+    """An id, with the time in it, that no run and no set of this library has."""
+    while True:
+        made = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        if not any(library().glob(f"{made}*")):
+            return made
+
+
 def create(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
     """Make a new run's file, and return the run's id. Raises DataError, StoreError."""
     check_obtainable(spec.data)
-    while True:
-        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        file = library() / f"{run}{store.SUFFIX}"
-        if not file.exists():
-            break
+    return create_as(new_id(), spec, title=title, preset=preset)
+
+
+def create_as(run: str, spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
+    """The same under an id that is free, for data that is to be had. Raises StoreError."""
+    file = library() / f"{run}{store.SUFFIX}"
     kept = preset if presets.matches(preset, spec) else presets.name_of(spec)
     store.create(file, title=title or presets.title_of(spec), spec=spec, preset=kept)
     return run
@@ -80,10 +91,20 @@ def claim(run: str) -> None:
 def start(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
     """Queue a run, and return its id. Raises DataError, StoreError; spec faults come earlier."""
     run = create(spec, title=title, preset=preset)
-    marker = _queue() / f"{time.time_ns():020d}-{run}"
-    marker.touch()
-    queued.set()
+    enqueue(run, time.time_ns())
     return run
+
+
+def enqueue(run: str, place: int) -> None:
+    """Let a run wait for a worker. What has the smallest place starts first. Raises StoreError.
+
+    place  nanoseconds since 1970: when the run was asked for. A later time lets others go before
+    """
+    try:
+        (_queue() / f"{place:020d}-{run}").touch()
+    except OSError as error:
+        raise StoreError(f"Run {run} cannot be queued: {error.strerror}.") from error
+    queued.set()
 
 
 def send(run: str, command: str, **arguments: Any) -> None:
@@ -139,18 +160,18 @@ def is_worker_alive(pid: int | None, started: float | None) -> bool:
 
 def all() -> list[store.RunInfo]:
     """Every readable run, newest first."""
-    return [found for found in map(_try_info, _files()) if isinstance(found, store.RunInfo)]
+    return [found for found in map(_try_info, files()) if isinstance(found, store.RunInfo)]
 
 
 def newest(count: int) -> list[store.RunInfo]:
     """The newest readable runs, newest first, without opening the others: a file costs some 2 ms."""
-    found = (_try_info(file) for file in _files())
+    found = (_try_info(file) for file in files())
     return list(itertools.islice((f for f in found if isinstance(f, store.RunInfo)), count))
 
 
 def broken() -> list[str]:
     """One sentence for each run file that cannot be read."""
-    return [str(found) for found in map(_try_info, _files()) if isinstance(found, EngineError)]
+    return [str(found) for found in map(_try_info, files()) if isinstance(found, EngineError)]
 
 
 def delete(run: str) -> None:
@@ -170,9 +191,10 @@ def queue_position(run: str) -> int:
     return waiting.index(run) + 1 if run in waiting else 0
 
 
-def _files() -> list[Path]:
-    files = [f for f in library().glob(f"*{store.SUFFIX}") if _ID.fullmatch(f.stem)]
-    return sorted(files, reverse=True)
+def files(pattern: str = "*") -> list[Path]:
+    """The files of the runs whose id fits a pattern, by name only, newest first."""
+    found = [f for f in library().glob(f"{pattern}{store.SUFFIX}") if _ID.fullmatch(f.stem)]
+    return sorted(found, reverse=True)
 
 
 def _try_info(file: Path) -> store.RunInfo | EngineError:
@@ -206,15 +228,18 @@ def _unqueue(run: str) -> bool:
 queued = threading.Event()  # set by `start`, so that a supervisor in this process need not wait
 
 
-def next_queued() -> Path | None:
-    """The oldest queued run, now ours."""
+def next_queued(wanted: Callable[[str], bool] = lambda run: True) -> Path | None:
+    """The oldest queued run, of those `wanted`, now ours."""
     for marker in _markers():
+        run = marker.name.partition("-")[2]
+        if not wanted(run):
+            continue
         try:
             marker.unlink()
         except FileNotFoundError:
             continue  # another server took it
         with contextlib.suppress(RunError):
-            return path(marker.name.partition("-")[2])
+            return path(run)
     return None
 
 
@@ -229,7 +254,7 @@ def end_open(file: Path | None, status: str, sentence: str) -> None:
 def end_lost() -> None:
     """Write down which runs a killed server or worker left behind."""
     waiting = {marker.name.partition("-")[2] for marker in _markers()}
-    for file in _files():
+    for file in files():
         found = _try_info(file)
         if not isinstance(found, store.RunInfo):
             continue

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -32,22 +33,31 @@ def default_workers() -> int:
 
 
 class Worker:
-    """A worker process: warm from the start, then given one run."""
+    """A worker process: warm from the start, then given one run after the other."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "engine.worker"],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[1],
             env=os.environ | runs.SAME_BITS,
             start_new_session=True,  # Ctrl-C in the terminal reaches the server, which stops us
         )
         self.file: Path | None = None
+        self.rests = threading.Event()  # between two runs
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for _ in self.process.stdout or ():  # a line for each run that has ended
+            self.rests.set()
+            runs.queued.set()
 
     def give(self, file: Path) -> None:
         """Hand it its run. Raises OSError where it is dead."""
         assert self.process.stdin is not None
         self.file = file
+        self.rests.clear()
         self.process.stdin.write(json.dumps({"file": str(file)}).encode() + b"\n")
         self.process.stdin.flush()
 
@@ -55,7 +65,7 @@ class Worker:
         return self.process.poll() is None
 
     def close(self) -> None:
-        """Let go of a process that has ended."""
+        """Let go of it: it ends by itself when it has nothing to do."""
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -74,12 +84,16 @@ class Supervisor:
     """Gives queued runs to workers: at most `workers` at once, and one spare that waits warm.
 
     Lives in a thread of the server, from its start to its stop.
+
+    takes  which runs it takes from the queue: of a command, its own alone. They end with it
     """
 
-    def __init__(self, workers: int | None = None):
+    def __init__(self, workers: int | None = None, takes: Callable[[str], bool] = lambda run: True):
         self.workers = workers or default_workers()
-        self.spare: Worker | None = None
+        self.takes = takes
+        self.spares: list[Worker] = []  # those that have done a run last: they are surely warm
         self.busy: list[Worker] = []
+        self.leaving: list[Worker] = []  # told to go; theirs is only to be waited for
         self.spare_at = 0.0  # time.monotonic before which no new spare is started
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
@@ -94,9 +108,9 @@ class Supervisor:
         self.stopping.set()
         runs.queued.set()
         self.thread.join()
-        if self.spare is not None:
-            self.spare.end(0.0)  # it has no run to lose
-            self.spare = None
+        for spare in self.spares:
+            spare.end(0.0)  # it has no run to lose
+        self.spares = []
         deadline = time.monotonic() + STOP_S
         for worker in self.busy:
             if worker.file is not None:
@@ -105,15 +119,18 @@ class Supervisor:
         for worker in self.busy:
             worker.end(deadline)
             runs.end_open(worker.file, store.STOPPED, "Stopped with the server.")
-        self.busy = []
+        for worker in self.leaving:
+            worker.end(deadline)
+        self.busy, self.leaving = [], []
 
     def _loop(self) -> None:
         while not self.stopping.is_set():
             try:
                 self._reap()
                 self._keep_a_spare()
-                while len(self.busy) < self.workers and (file := runs.next_queued()):
+                while len(self.busy) < self.workers and (file := runs.next_queued(self.takes)):
                     self._begin(file)
+                self._let_go()
             except Exception:  # a full disk, say. Without this thread nothing starts any more
                 log.exception("The supervisor could not go on, and tries again")
                 self.stopping.wait(1.0)
@@ -121,34 +138,45 @@ class Supervisor:
             runs.queued.clear()
 
     def _keep_a_spare(self) -> None:
-        if self.spare is not None and not self.spare.is_alive():
-            log.error("A worker ended before it had a run, with code %s", self.spare.process.poll())
-            self.spare.close()
-            self.spare = None
-            self.stopping.wait(REST_S)  # it would end again
-        if self.spare is None and (not self.busy or time.monotonic() >= self.spare_at):
-            self.spare = Worker()
+        for spare in [spare for spare in self.spares if not spare.is_alive()]:
+            log.error("A worker ended before it had a run, with code %s", spare.process.poll())
+            spare.close()
+            self.spares.remove(spare)
+            self.spare_at = time.monotonic() + REST_S  # another would end again
+        if not self.spares and time.monotonic() >= self.spare_at:
+            self.spares = [Worker()]
             self.spare_at = time.monotonic() + REST_S
 
     def _begin(self, file: Path) -> None:
         try:
-            worker = self.spare or Worker()
+            worker = self.spares.pop() if self.spares else Worker()
             worker.give(file)
         except OSError as error:  # no process or no memory to be had, or the spare died just now
             runs.end_open(file, store.FAILED, f"Its worker could not be started: {error}.")
             return
         finally:
-            self.spare, self.spare_at = None, time.monotonic() + REST_S
+            self.spare_at = time.monotonic() + REST_S
         self.busy.append(worker)
         with contextlib.suppress(StoreError, psutil.Error), store.Writer(file) as writer:
             pid = worker.process.pid
             writer.claim(pid, psutil.Process(pid).create_time())
 
     def _reap(self) -> None:
-        for worker in [w for w in self.busy if not w.is_alive()]:
+        self.leaving = [worker for worker in self.leaving if worker.is_alive()]
+        for worker in [w for w in self.busy if w.rests.is_set() or not w.is_alive()]:
             self.busy.remove(worker)
+            if worker.is_alive():
+                worker.file = None
+                self.spares.append(worker)
+                continue
             worker.close()
             if worker.file is not None:
                 with contextlib.suppress(EngineError):
                     step = runs.info(worker.file.stem).step
                     runs.end_open(worker.file, store.LOST, runs.lost_words(step))
+
+    def _let_go(self) -> None:
+        """Keep one spare, of several the one that was used last."""
+        while len(self.spares) > 1:
+            self.leaving.append(self.spares.pop(0))
+            self.leaving[-1].close()

@@ -1,13 +1,16 @@
-"""`python -m engine.worker`: one process, one run. Waits warm for a line on stdin that names it.
+"""`python -m engine.worker`: one process, one run at a time. Waits warm for a line that names it.
 
 Joins the parts: data, trainer, recorder and the run's file. The command line runs the same code
-in the foreground through `work`.
+in the foreground through `work`. After a run that ended as it should the process takes the next:
+importing torch costs more than many a short run.
 """
 
 import contextlib
+import gc
 import json
 import os
 import platform
+import queue
 import signal
 import sys
 import threading
@@ -44,6 +47,7 @@ class Job:
         self.ask_to_stop = threading.Event()  # from a signal, or when the server has gone
         self.reason = "Stopped."
         self.refused = False  # whether what was asked cannot be had here
+        self.is_told = False  # whether its end is written and was no defect
         self.recorder: Recorder | None = None  # until there is something to record
         self.step = 0
         self.committed = 0.0  # time.monotonic of the last commit
@@ -84,6 +88,7 @@ class Job:
             self.writer.update(
                 status=status, sentence=sentence, traceback=trace, ended=time.time(), activity=""
             )
+            self.is_told = not trace
             self.writer.fold()
         self.writer.close()
         return status
@@ -173,30 +178,53 @@ def warm_up() -> None:
         import torchvision.datasets  # noqa: F401  # takes a second, the first time
 
 
-def main() -> None:
-    """Wait warm, take one run, work, end. When stdin closes, the server has gone.
+class Orders:
+    """What the server says on stdin: a line for each run, and its end when the server has gone.
 
     VGLAB_ORPHANS=finish lets a run go on without the server; otherwise it stops, recorded.
     """
-    warm_up()
-    line = sys.stdin.readline()
-    if not line:
-        return
-    job = Job(Path(json.loads(line)["file"]))
 
-    def stop(reason: str) -> None:
-        job.reason = reason
-        job.ask_to_stop.set()
+    def __init__(self) -> None:
+        self.files: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self.job: Job | None = None
+        threading.Thread(target=self._listen, daemon=True).start()
 
-    def watch_server() -> None:
-        sys.stdin.read()
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            self.files.put(Path(json.loads(line)["file"]))
         if os.environ.get("VGLAB_ORPHANS") != "finish":
-            stop("Stopped with the server.")
+            self.end("Stopped with the server.")
+        self.files.put(None)
 
-    signal.signal(signal.SIGTERM, lambda number, frame: stop("Stopped by the system."))
+    def end(self, reason: str) -> None:
+        """Take no further run, and ask the one that is going on to stop."""
+        self.files.put(None)
+        if self.job is not None:
+            self.job.reason = reason
+            self.job.ask_to_stop.set()
+
+
+def main() -> None:
+    """Wait warm, take a run, work, say so with an empty line, wait for the next.
+
+    The process ends when stdin closes, and after a run that ended badly: nothing of that may touch
+    another, and a run whose end could not be written must not be taken for a living one.
+    """
+    said, sys.stdout = sys.stdout, sys.stderr  # whatever else prints must not be taken for ours
+    warm_up()
+    orders = Orders()
+    signal.signal(signal.SIGTERM, lambda number, frame: orders.end("Stopped by the system."))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=watch_server, daemon=True).start()
-    job.work()
+    while (file := orders.files.get()) is not None:
+        orders.job = job = Job(file)
+        job.work()
+        if not job.is_told:
+            return
+        del job
+        orders.job = None
+        gc.collect()
+        with contextlib.suppress(OSError):
+            print(file=said, flush=True)
 
 
 if __name__ == "__main__":
