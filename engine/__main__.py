@@ -4,23 +4,19 @@ Exit code 0 for a finished run, 2 for input that was refused (one sentence on st
 that diverged, 1 for a run that failed or was stopped.
 """
 
-import json
-import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import presets, remedies, runs, store
-from engine.errors import EngineError, RunError, SpecError
+from engine import commands, presets, remedies, runs, store
+from engine.errors import RunError, SpecError
 from engine.records import STATISTICS, EpochEnd
+from engine.shell import EXIT_CODES, FAILED, REFUSED, Json, Settings, err, out, print_json, refusing
 from engine.spec import RunSpec, parse_settings, read_json
 
 app = typer.Typer(
@@ -29,42 +25,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
-REFUSED, DIVERGED, FAILED = 2, 3, 1
-EXIT_CODES = {store.FINISHED: 0, store.DIVERGED: DIVERGED}
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 Preset = Annotated[str, typer.Option("--preset", help="Start from this preset.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
-]
 SpecFile = Annotated[
     Path | None, typer.Option("--spec", help="Start from a JSON file of fields instead.")
 ]
 RunId = Annotated[str, typer.Argument(help="A run's id, as `list` prints it.")]
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn an error a person can act on into its sentence on stderr and exit code 2."""
-    try:
-        yield
-    except EngineError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(REFUSED) from None
-
-
-def print_json(value: Any) -> None:
-    """One JSON object on one line; NaN and infinities as the strings "nan", "inf" and "-inf"."""
-    typer.echo(json.dumps(_plain(value), allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no such numbers, and null would hide them
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
 
 
 @app.command("presets")
@@ -290,6 +255,10 @@ def _not_recorded(run: str, step: int, reader: store.Reader) -> str:
         return f"Run {run} has recorded nothing yet."
     nearest = min(recorded, key=lambda other: abs(other - step))
     return f"Step {step} of run {run} was not recorded; the nearest that was is {nearest}."
+
+
+app.command("ladder")(commands.train_ladder)
+app.command("verdict")(commands.give_verdict)
 
 
 def main() -> None:

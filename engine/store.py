@@ -78,6 +78,11 @@ class RunInfo:
     heartbeat: float | None  # when the worker last wrote
     step: int  # steps finished, as of the heartbeat
 
+    @property
+    def group(self) -> str:
+        """The contender this run is one seed of, by its name; "" where it was started alone."""
+        return self.id.rpartition("-s")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:

@@ -71,13 +71,15 @@ class Worker:
                 self.process.stdin.close()
 
     def end(self, deadline: float) -> None:
-        """Wait for it to stop until `deadline` (time.monotonic), then kill it."""
+        """Wait until its run has ended, but not beyond `deadline` (time.monotonic); it ends too."""
+        while self.is_alive() and time.monotonic() < deadline and not self.rests.wait(0.05):
+            pass
+        self.close()  # a worker that rests would wait for its next run
         try:
             self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.close()
 
 
 class Supervisor:
@@ -85,12 +87,19 @@ class Supervisor:
 
     Lives in a thread of the server, from its start to its stop.
 
-    takes  which runs it takes from the queue: of a command, its own alone. They end with it
+    takes   which runs it takes from the queue: of a command, its own alone. They end with it
+    spares  whether a worker waits warm for whoever comes next: not where all that comes is there
     """
 
-    def __init__(self, workers: int | None = None, takes: Callable[[str], bool] = lambda run: True):
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        takes: Callable[[str], bool] = lambda run: True,
+        spares: bool = True,
+    ):
         self.workers = workers or default_workers()
-        self.takes = takes
+        self.takes, self.keeps_spare = takes, spares
         self.spares: list[Worker] = []  # those that have done a run last: they are surely warm
         self.busy: list[Worker] = []
         self.leaving: list[Worker] = []  # told to go; theirs is only to be waited for
@@ -143,7 +152,7 @@ class Supervisor:
             spare.close()
             self.spares.remove(spare)
             self.spare_at = time.monotonic() + REST_S  # another would end again
-        if not self.spares and time.monotonic() >= self.spare_at:
+        if self.keeps_spare and not self.spares and time.monotonic() >= self.spare_at:
             self.spares = [Worker()]
             self.spare_at = time.monotonic() + REST_S
 

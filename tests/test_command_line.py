@@ -3,14 +3,22 @@
 import json
 import math
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from engine import presets, remedies, runs, store
+from engine import contenders, foreground, presets, remedies, runs, store, verdict
+from engine.__main__ import app
+from engine.outcomes import COLUMNS, Measure
 from engine.records import STATISTICS
+from engine.spec import RunSpec
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--set", "width=8", "--set", "depth=3", "--set", "device=cpu"]
@@ -125,6 +133,12 @@ def test_a_run_that_diverges_ends_with_code_3_and_its_sentence():
         ("run --set norm=batch --set batch_size=1", "batch_size is 1; with norm=batch"),
         ("show 20260101-000000-abcd", "There is no run 20260101-000000-abcd"),
         ("stats nonsense", "'nonsense' is not a run's id"),
+        ("ladder --form wild", "form is wild; it must be one of controlled, published, both."),
+        ("ladder --seeds 21", "seeds is 21; it must be a whole number from 1 to 20."),
+        ("ladder --set epochs=0", "epochs is 0; it must be a whole number from 1 to 10000."),
+        ("ladder --workers 0", "workers is 0; it must be a whole number from 1 to 64."),
+        ("verdict --only controlled_skip", "only is controlled_skip; it must be one of baseline,"),
+        ("verdict --train --seeds 0", "seeds is 0; it must be a whole number from 1 to 20."),
     ],
 )
 def test_what_is_refused_gets_one_sentence_and_exit_code_2(arguments, sentence, home):
@@ -156,3 +170,107 @@ def test_a_step_that_was_not_recorded_is_told_with_the_nearest_that_was():
     printed, _ = engine("run", *TINY, "--set", "steps=60", "--json")
     run = objects(printed)[-1]["run"]
     assert "the nearest that was is" in engine("stats", run, "--at", "57", code=2)[1]
+
+
+LADDER = ["ladder", "--form", "controlled", *TINY, "--set", "data=digits"]
+
+
+def test_the_ladder_prints_an_object_per_contender_whose_figures_are_those_of_its_runs():
+    other = runs.start(RunSpec(width=8, depth=3, device="cpu", steps=3))
+    found = objects(engine(*LADDER, "--set", "epochs=1", "--seeds", "2", "--json")[0])
+    assert runs.info(other).status == store.QUEUED, "it would have ended with the command"
+    assert [row["preset"] for row in found] == list(contenders.FORMS["controlled"])
+    for row in found:
+        assert row["runs"] == contenders.members(row["contender"])
+        assert [one["seed"] for one in row["each"]] == [42, 43]
+        assert {one["status"] for one in row["each"]} == {store.FINISHED}
+        assert len(row["layer_wake_steps"]) == 4
+        for name in COLUMNS:
+            values = [one[name] for one in row["each"] if one[name] is not None]
+            spread = row[name]
+            if not values:
+                assert spread is None
+                continue
+            assert (spread["low"], spread["high"]) == (min(values), max(values))
+            assert spread["median"] == pytest.approx(sum(values) / len(values))
+            assert spread["count"] == len(values)
+        measure = Measure(runs.path(row["runs"][1]))
+        measure.refresh()
+        assert row["each"][1]["test_accuracy"] == measure.outcome.test_accuracy
+
+
+def test_the_ladder_is_a_table_for_people_and_its_exit_code_is_that_of_the_worst_run():
+    wild = ["--set", "steps=3", "--set", "learning_rate=1000", "--set", "activation=relu"]
+    printed, said = engine(*LADDER, *wild, "--set", "std=50", "--seeds", "2", code=3)
+    for name in contenders.FORMS["controlled"]:
+        assert presets.PRESETS[name].title.split()[-1] in printed
+    assert "2 of 2" in printed
+    assert "The bands of Controlled: BatchNorm (" in " ".join(printed.split())
+    assert re.search(r"^Controlled: .+, seed 42: Diverged at step \d+: ", said, re.M)
+
+
+def test_a_ladder_that_is_interrupted_stops_all_its_runs_and_keeps_what_they_recorded():
+    command = [sys.executable, "-m", "engine", *LADDER, "--set", "epochs=9000"]
+    process = subprocess.Popen(
+        [*command, "--workers", "1", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not any(run.step > 20 for run in runs.all()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    statuses = [one["status"] for row in objects(printed) for one in row["each"]]
+    assert statuses == [store.STOPPED] * 10
+    found = runs.all()
+    assert {run.status for run in found} == {store.STOPPED}
+    assert found[0].sentence == "Stopped before it began."
+    with store.Reader(runs.path(found[-1].id)) as reader:
+        assert reader.last_step() >= 10
+    assert runs.next_queued() is None
+
+
+def test_the_verdict_prints_an_object_per_published_configuration():
+    found = objects(engine("verdict", "--json")[0])
+    assert [row["name"] for row in found] == list(verdict.published())
+    wanted = {"name", "published", "measured", "agrees", "low", "high", "seeds", "words", "note"}
+    assert all(wanted <= set(row) for row in found)
+    assert {row["agrees"] for row in found} == {None}
+    (row,) = objects(engine("verdict", "--only", "skip", "--json")[0])
+    assert row["name"] == "skip"
+    printed = engine("verdict")[0]
+    assert "published .8785, not measured here yet" in " ".join(printed.split())
+    assert printed.strip().endswith("0 agree, 0 outside, 14 not judged")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_shell_that_is_closed_interrupts_as_ctrl_c_does(end):
+    before = signal.getsignal(end)
+    with pytest.raises(KeyboardInterrupt), foreground.interrupted_by_all():
+        os.kill(os.getpid(), end)
+    assert signal.getsignal(end) is before
+
+
+@pytest.fixture
+def published_small(monkeypatch):
+    """The published configurations as if published of a small network after 20 epochs on digits."""
+    small = {"data": "digits", "epochs": 20, "width": 8, "depth": 3, "device": "cpu"}
+    claims = {
+        name: replace(claim, spec=claim.spec.changed(small))
+        for name, claim in verdict.published().items()
+    }
+    monkeypatch.setattr(verdict, "DATA", "digits")
+    monkeypatch.setattr(verdict, "published", lambda: claims)
+
+
+def test_the_verdict_trains_what_is_missing_and_nothing_twice(published_small):
+    asked = ["verdict", "--train", "--json", "--only", "skip", "--only", "baseline", "--seeds", "2"]
+    for _ in range(2):
+        result = CliRunner().invoke(app, asked)
+        assert result.exit_code == 0, result.output
+        rows = objects(result.stdout)
+        assert [row["name"] for row in rows] == ["skip", "baseline"]
+        assert [row["seeds"] for row in rows] == [[42, 43]] * 2
+        assert {row["agrees"] for row in rows} <= {True, False}
+        assert len(runs.all()) == 4

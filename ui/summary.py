@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from engine.outcomes import gradient_ratio as ratio
+from engine.outcomes import last_hidden
 from engine.records import ROW, Record
 from engine.store import FAILED, FINISHED, OPEN, QUEUED, RUNNING, STOPPED
 from ui import histograms
@@ -41,24 +41,6 @@ def header(view: RunView) -> dict[str, Any]:
         "texts": _texts(view),
         "alt": _alt(view),
     }
-
-
-def ratio(record: Record | None, statistic: str = "grad_rms") -> float | None:
-    """The statistic in layer 1 over that in the last hidden layer of the present phase."""
-    if record is None:
-        return None
-    row = record.scalars[ROW[statistic]]
-    here = last_hidden(record)
-    bottom, top = float(row[0]), float(row[here - 1])
-    if not (math.isfinite(bottom) and math.isfinite(top)):
-        return None
-    return bottom / top if top else None
-
-
-def last_hidden(record: Record) -> int:
-    """Number of the highest hidden layer that is in the network at this record."""
-    present = np.flatnonzero(~np.isnan(record.scalars[:, :-1]).all(axis=0))
-    return int(present[-1]) + 1 if len(present) else record.scalars.shape[1] - 1
 
 
 def pace(view: RunView) -> float | None:
