@@ -4,16 +4,22 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
-from engine import runs
+from engine import contenders, runs
 from engine.supervisor import Supervisor
+from ui import subjects
 from ui.hub import Hub
 from ui.routes import plotly_gzipped, routes
+from ui.views import Library
 
-hub = Hub(runs.path, runs.info)
+library = Library(
+    path=runs.path, info=runs.info, members=contenders.members, place=runs.queue_position
+)
+hub = Hub(partial(subjects.opener, library=library))
 
 
 @asynccontextmanager
@@ -36,5 +42,5 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 app = st.App(
     str(Path(__file__).resolve().parent / "pages" / "main.py"),
     lifespan=lifespan,
-    routes=routes(hub),
+    routes=routes(hub, library),
 )

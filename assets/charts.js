@@ -1,13 +1,13 @@
 // One Plotly chart, drawn in place from a figure that Python defined and arrays of the same names.
 
-import { fromAxis, holdsAny, paint, resolve, set, toAxis } from "./bindings.js";
+import { axisEnd, filled, named, namesIn, offAxis, onAxis, placesOf, resolve, rowOf, set } from "./bindings.js";
+import { entriesOf, put, showLegend } from "./legend.js";
 
 const CONFIG = {
   displaylogo: false, responsive: false, doubleClick: false,
   modeBarButtons: [["zoom2d", "pan2d", "toImage"]], // a double click shows all again
 };
-const AT_THE_EDGE = 1000; // ms between two drawings of a chart that is hardly in sight
-const GROWTH = 2 ** 0.25; // the step axis grows by this factor at once, so it mostly stands still
+const AT_THE_EDGE = 700; // ms between two drawings of a chart that is hardly in sight
 
 function element(tag, className, parent) {
   const made = document.createElement(tag);
@@ -16,23 +16,28 @@ function element(tag, className, parent) {
 }
 
 export class Chart {
-  /** context  () -> { Plotly, run, options, colours, look, ticks, live } of this moment */
-  constructor(name, figure, parent, context, wanted) {
+  /** context  () -> { Plotly, sides, options, colours, look, ticks, end } of this moment; `sides` are what is
+   *           drawn (ui/bindings.py Side), `end` the common end of the x axis or undefined for the chart's own
+   *  onLegend  takes the legend's entries instead of the chart's own head */
+  constructor({ name, figure, parent, context, wanted, subject, onLegend }) {
     this.figure = figure;
+    this.names = namesIn(figure);
     this.context = context;
-    this.zoom = {}; // axis -> range; of a step axis in steps, so it outlives a change of the axis
+    this.zoom = {}; // what is zoomed -> range; of a step axis in its unit, so it outlives linear <-> log
     this.resets = 0;
-    const frame = element("figure", `vgl-chart vgl-${name.replaceAll("_", "-")}`, parent);
-    const head = element("div", "vgl-head", frame);
-    this.title = element("h3", "vgl-title", head);
-    this.legend = element("div", "vgl-legend", head);
-    this.all = element("button", "vgl-all", head);
+    this.frame = element("figure", `vgl-chart vgl-${name.replaceAll("_", "-")}`, parent);
+    this.head = element("div", "vgl-head", this.frame);
+    this.title = element("h3", "vgl-title", this.head);
+    this.legend = element("div", "vgl-legend", this.head);
+    this.all = element("button", "vgl-all", this.head);
     Object.assign(this.all, { type: "button", textContent: "Show all", hidden: true, onclick: () => this.reset() });
-    this.plot = element("div", "vgl-plot", frame);
+    this.plot = element("div", "vgl-plot", this.frame);
     this.plot.dataset.chart = name;
+    if (subject) this.plot.dataset.subject = subject;
     this.plot.setAttribute("role", "img");
-    this.caption = element("figcaption", "vgl-caption", frame);
-    this.aside = element("p", "vgl-aside", frame);
+    this.caption = element("figcaption", "vgl-caption", this.frame);
+    this.aside = element("p", "vgl-aside", this.frame);
+    this.onLegend = onLegend ?? ((entries) => showLegend(this.legend, entries));
     this.dirty = true;
     this.wanted = wanted;
     this.size = new ResizeObserver(() => this.want());
@@ -64,41 +69,48 @@ export class Chart {
     this.want();
   }
 
+  /** Write the texts, and draw the chart where anything it shows has changed; whether it was drawn. */
   draw() {
     this.dirty = false;
     const context = this.context();
     this.write(context);
     const { Plotly } = context;
     const size = this.plot.getBoundingClientRect();
-    if (!Plotly || size.width < 40) return;
+    if (!Plotly || size.width < 40) return false;
+    const now = this.signature(context, size);
+    if (now === this.shown) return false;
     const traces = this.traces(context);
-    const layout = this.layout(context, size);
-    Plotly.react(this.plot, traces, layout, CONFIG);
-    showLegend(this.legend, traces);
+    this.onLegend(entriesOf(traces));
+    for (const trace of traces) if (trace.name) trace.name = escaped(trace.name);
+    Plotly.react(this.plot, traces, this.layout(context, size, now), CONFIG);
     if (!this.listening) this.listen();
-    this.mark(context.run);
+    this.mark(context.sides);
+    this.shown = now;
+    return true;
   }
 
-  traces({ run, options, colours, look }) {
-    return this.figure.data.map((trace) => {
-      const filled = structuredClone(trace);
-      const { fill, shown, paint: painted } = trace.meta;
-      const visible = !shown || holdsAny(resolve(shown, run, options));
-      for (const [path, binding] of Object.entries(fill)) {
-        set(filled, path, visible ? resolve(binding, run, options) : []);
+  /** What the chart looks like depends on this alone. */
+  signature({ sides, options, look, colours, end }, { width, height }) {
+    const steps = this.figure.layout.meta.steps;
+    const names = this.names.map((name) => named(name, options));
+    const drawn = sides.map(({ run, ...side }) =>
+      [side, run?.id, run?.stamp(names), steps && [run?.header.events, run?.header.steps_per_epoch]]);
+    const common = [options, look, colours.text, Math.round(width), Math.round(height), this.resets, this.zoom];
+    return JSON.stringify([drawn, common, steps && (end ?? axisEnd(sides, options.step_axis))]);
+  }
+
+  traces({ sides, options, colours, look }) {
+    return filled(this.figure, sides, options, colours).map((trace) => {
+      if (trace.colorbar) {
+        trace.colorbar.tickfont = { size: look.px };
+        trace.colorbar.title.font = { size: look.px };
       }
-      for (const [path, token] of Object.entries(painted)) set(filled, path, paint(path, token, colours));
-      delete filled.meta;
-      if (filled.colorbar) {
-        filled.colorbar.tickfont = { size: look.px };
-        filled.colorbar.title.font = { size: look.px };
-      }
-      return { ...filled, visible };
+      return trace;
     });
   }
 
-  layout(context, { width, height }) {
-    const { options, colours, look, run } = context;
+  layout(context, { width, height }, revision) {
+    const { options, colours, look, sides } = context;
     const layout = structuredClone(this.figure.layout);
     const { when, steps } = layout.meta;
     for (const [choice, cases] of Object.entries(when)) {
@@ -120,12 +132,20 @@ export class Chart {
       layout[axis].title.font = { size: look.px };
     }
     if (steps) stepAxis(layout, context, this.figure.data[0].type === "heatmap");
-    for (const [axis, range] of Object.entries(this.zoom)) {
-      const to = steps && axis === "xaxis" ? toAxis[options.step_axis] : (place) => place;
+    const names = deepest(sides);
+    if (layout.xaxis.type === "category") Object.assign(layout.xaxis, layers(names, 0.4));
+    if (layout.yaxis.type === "category") {
+      Object.assign(layout.yaxis, layers(names, 0.5), ticks(names, height - layout.margin.b - 10, look.px));
+    }
+    for (const axis of ["xaxis", "yaxis"]) {
+      const range = this.zoom[this.zoomed(axis, options)];
+      if (!range) continue;
+      const to = steps && axis === "xaxis" ? onAxis(options.step_axis) : (place) => place;
       Object.assign(layout[axis], { range: range.map(to), autorange: false });
     }
-    layout.uirevision = `${layout.uirevision} ${run?.id} ${options.step_axis} ${this.resets}`;
-    return { ...layout, width, height, datarevision: `${run?.seq} ${run?.id}` };
+    const ids = sides.map(({ run }) => run?.id).join(",");
+    layout.uirevision = `${layout.uirevision} ${ids} ${options.step_axis} ${options.depth} ${this.resets}`;
+    return { ...layout, width, height, datarevision: revision };
   }
 
   listen() {
@@ -134,41 +154,72 @@ export class Chart {
     this.plot.on("plotly_doubleclick", () => this.reset());
   }
 
+  /** What a zoom of an axis belongs to: steps, epochs and seconds are zoomed each by itself. */
+  zoomed(axis, { step_axis, depth }) {
+    if (axis === "yaxis") return axis;
+    return `${axis} ${this.figure.layout.meta.steps ? step_axis.replace(/linear|log/, "steps") : depth}`;
+  }
+
   keepZoom(changed) {
     const { options } = this.context();
     for (const axis of ["xaxis", "yaxis"]) {
-      if (changed[`${axis}.autorange`]) delete this.zoom[axis];
+      const place = this.zoomed(axis, options);
+      if (changed[`${axis}.autorange`]) delete this.zoom[place];
       const range = changed[`${axis}.range`] ?? [changed[`${axis}.range[0]`], changed[`${axis}.range[1]`]];
       if (range[0] === undefined || range[1] === undefined) continue;
-      const from = this.figure.layout.meta.steps && axis === "xaxis" ? fromAxis[options.step_axis] : (x) => x;
-      this.zoom[axis] = range.map(from);
+      const from = this.figure.layout.meta.steps && axis === "xaxis" ? offAxis(options.step_axis) : (x) => x;
+      this.zoom[place] = range.map(from);
     }
     this.all.hidden = !Object.keys(this.zoom).length;
   }
 
   /** Texts around the chart, and its alternative text with the numbers of now. */
-  write({ run, options }) {
-    const { title, caption, alt, aside } = this.figure.layout.meta;
-    const names = run?.get("layer_names") ?? [];
+  write({ sides, options, told = {} }) {
+    const { title, caption, alt, each } = this.figure.layout.meta;
+    const names = deepest(sides);
     const words = {
-      ...run?.header.alt,
-      kind_title: options.kind[0].toUpperCase() + options.kind.slice(1),
+      ...sides[0]?.run?.header.alt,
+      kind_title: capital(options.kind),
+      part_title: capital(options.part ?? ""),
+      part: options.part,
       layer_name: names[Math.min(options.layer, names.length) - 1] ?? options.layer,
+      each: sides.map(({ run, label }) => replaced(each ?? "", { ...run?.header.alt, label })).join("; "),
+      ...told,
     };
-    const told = (text) => text.replace(/\{(\w+)\}/g, (_, name) => words[name] ?? "–");
-    put(this.title, told(title));
-    put(this.caption, told(caption));
-    const beside = aside ? resolve(aside, run, options) : "";
-    put(this.aside, beside.length ? `Beside the bins: ${beside}.` : "");
-    this.plot.setAttribute("aria-label", run?.seq ? told(alt) : `${told(title)}: nothing to show yet.`);
+    put(this.title, replaced(title, words));
+    put(this.caption, replaced(caption, words));
+    put(this.aside, this.notes(sides, options));
+    const any = sides.some(({ run }) => run?.seq);
+    const said = any ? replaced(alt, words) : `${replaced(title, words)}: nothing to show yet.`;
+    if (this.plot.getAttribute("aria-label") !== said) this.plot.setAttribute("aria-label", said);
   }
 
-  mark(run) {
-    const header = run?.header ?? {};
-    if (header.drawn_step === undefined || header.drawn_step === null) delete this.plot.dataset.step;
-    else this.plot.dataset.step = header.drawn_step;
-    this.plot.dataset.run = run?.id ?? "";
-    this.plot.dataset.measuredAt = header.measured_at ?? "";
+  /** What the bins do not hold, and which layer is meant where the networks differ in depth. */
+  notes(sides, options) {
+    const { aside, each } = this.figure.layout.meta;
+    if (!aside) return "";
+    const beside = sides.flatMap(({ run, label }) => {
+      const note = resolve(aside, run, options);
+      return note.length ? [label && each ? `${label}: ${note}` : note] : [];
+    });
+    const depths = sides.flatMap(({ run, label }) => {
+      const names = run?.get("layer_names");
+      return names ? [`${names[rowOf(names.length, options)]} in ${label}`] : [];
+    });
+    return [
+      each && options.depth === "relative" ? `As deep, relatively: layer ${depths.join(", ")}.` : "",
+      beside.length ? `Beside the bins: ${beside.join("; ")}.` : "",
+    ].join(" ").trim();
+  }
+
+  mark(sides) {
+    const headers = sides.map(({ run }) => run?.header ?? {});
+    const steps = sides.map(({ run }) => run?.header.drawn_step ?? run?.get("steps")?.values.at(-1) ?? -1);
+    const newest = Math.max(-1, ...steps);
+    if (newest < 0) delete this.plot.dataset.step;
+    else this.plot.dataset.step = newest;
+    this.plot.dataset.run = sides.map(({ run }) => run?.id ?? "").join(",");
+    this.plot.dataset.measuredAt = headers[steps.indexOf(newest)]?.measured_at ?? "";
     this.plot.dataset.drawnAt = Date.now();
   }
 
@@ -176,62 +227,61 @@ export class Chart {
     this.size.disconnect();
     this.sight.disconnect();
     Plotly?.purge(this.plot);
+    this.frame.remove();
   }
 }
 
-/** Change a text only where it differs, so that a selection in it lives. */
-export function put(place, text) {
-  if (place.textContent !== text) place.textContent = text;
+function capital(word) {
+  return word.charAt(0).toUpperCase() + word.slice(1);
 }
 
-function stepAxis(layout, { run, options, colours, look, ticks }, overCells) {
-  const header = run?.header ?? {};
-  const to = toAxis[options.step_axis];
-  const last = Math.max(header.step ?? 0, header.step === undefined ? 100 : 1);
-  const open = header.status === "running";
-  const end = open ? GROWTH ** Math.ceil(Math.log(Math.max(last, 16)) / Math.log(GROWTH)) : last;
-  const log = options.step_axis === "log";
+function replaced(text, words) {
+  return text.replace(/\{(\w+)\}/g, (_, name) => words[name] ?? "–");
+}
+
+/** The names of the layers of the deepest of the sides. */
+function deepest(sides) {
+  return sides.map(({ run }) => run?.get("layer_names") ?? []).reduce((a, b) => (b.length > a.length ? b : a), []);
+}
+
+/** An axis of all the layers from the start, so that the first number moves nothing. */
+function layers(names, room) {
+  if (!names.length) return {};
+  return { categoryorder: "array", categoryarray: names, range: [-room, names.length - 1 + room], autorange: false };
+}
+
+/** As many names from the bottom up as there is room for; the output layer always has its own. */
+function ticks(names, room, px) {
+  if (!names.length) return { showticklabels: false };
+  const every = Math.max(1, Math.ceil((names.length * 1.15 * px) / room));
+  const last = names.length - 1;
+  const shown = names.filter((_, place) => place === last || (place % every === 0 && place <= last - every));
+  return { tickmode: "array", tickvals: shown, ticktext: shown };
+}
+
+function stepAxis(layout, { sides, options, colours, look, ticks, end }, overCells) {
+  const axis = options.step_axis;
+  const last = end ?? axisEnd(sides, axis);
+  const to = onAxis(axis);
+  const log = axis === "log";
   Object.assign(layout.xaxis, {
-    range: [log ? -0.15 : -0.012 * end, to(end) * 1.01], autorange: false,
+    range: [log ? -0.15 : -0.012 * last, to(last) * 1.01], autorange: false,
     tickmode: log ? "array" : "auto", tickvals: ticks.map(to),
     ticktext: ticks.map((step) => (step >= 1000 ? `${step / 1000}k` : String(step))),
   });
-  if (log) layout.xaxis.title.text = "step (logarithmic)";
-  const events = header.events ?? [];
+  if (sides.length !== 1) return; // the events of several would not be told apart
+  const [{ run }] = sides;
+  const events = run?.header.events ?? [];
+  const place = placesOf(run, axis);
   layout.shapes = events.map(({ step }) => ({
-    type: "line", x0: to(step), x1: to(step), y0: 0, y1: 1, yref: "paper",
+    type: "line", x0: place(step), x1: place(step), y0: 0, y1: 1, yref: "paper",
     line: { color: colours.event, width: 2, dash: "dot" },
   }));
   layout.annotations = events.map(({ step, short, words }) => ({
-    x: to(step), y: 1, yref: "paper", text: escaped(short), hovertext: escaped(words), showarrow: false,
+    x: place(step), y: 1, yref: "paper", text: escaped(short), hovertext: escaped(words), showarrow: false,
     textangle: -90, xanchor: "left", yanchor: "top", font: { color: colours.event, size: look.px },
     bgcolor: overCells ? look.background : undefined, opacity: 0.85,
   }));
-}
-
-/** The words of the traces that are there, each once, beside their marks. */
-function showLegend(place, traces) {
-  const told = traces.filter(({ visible, name, showlegend }) => visible && name && showlegend !== false);
-  const keys = [...new Map(told.map((trace) => [trace.name, keyOf(trace)]))];
-  const signature = JSON.stringify(keys);
-  if (place.dataset.signature === signature) return;
-  place.dataset.signature = signature;
-  place.textContent = "";
-  for (const [name, { kind, colour, dash }] of keys) {
-    const entry = element("span", "vgl-entry", place);
-    const key = element("span", `vgl-key vgl-key-${kind}`, entry);
-    key.style.setProperty("--colour", colour);
-    if (dash) key.style.borderTopStyle = dash;
-    element("span", "", entry).textContent = name;
-  }
-}
-
-const DASHES = { dot: "dotted", dash: "dashed" };
-
-function keyOf({ type, mode, colorscale, line, marker }) {
-  if (type === "heatmap") return { kind: "cell", colour: colorscale[1][1] };
-  if (mode === "markers") return { kind: "cross", colour: marker.color };
-  return { kind: "line", colour: line.color, dash: DASHES[line.dash] };
 }
 
 /** Plotly reads tags in texts: a run's words must not make any. */

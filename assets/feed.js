@@ -1,12 +1,14 @@
-// The frames of one run: over a WebSocket, or by asking again and again where none can connect.
+// The frames of some subjects: over one WebSocket, or by asking again and again where none can connect.
 
 const FIRST_RETRY = 300, LONGEST_RETRY = 5000, POLL = 400, SOCKET_AGAIN = 15000; // ms
 const GIVE_UP = 2; // sockets that brought nothing before polling begins
 
-/** Keeps handing frames (ArrayBuffers) to `onFrame` and words on the connection to `onState`. */
+/** Keeps handing frames (ArrayBuffers) to `onFrame` and words on the connection to `onState`.
+ *  subjects  ids of runs, groups of them and what is made of them (ui/subjects.py)
+ *  seq       subject -> number of the newest frame it has */
 export class Feed {
-  constructor({ run, seq, onFrame, onState }) {
-    Object.assign(this, { run, seq, onFrame, onState });
+  constructor({ subjects, seq, onFrame, onState }) {
+    Object.assign(this, { subjects, seq, onFrame, onState });
     this.wait = FIRST_RETRY;
     this.failures = 0; // sockets in a row that closed before they brought anything
     this.timers = new Set();
@@ -20,10 +22,15 @@ export class Feed {
     this.socket?.close();
   }
 
-  /** Ask for everything once more, after a gap. */
-  again() {
+  /** Ask for everything of a subject once more, after a gap. */
+  again(subject) {
     this.lost = true;
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(this.run);
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(subject);
+  }
+
+  url(name, query = {}) {
+    const asked = new URLSearchParams({ runs: this.subjects.join(","), ...query });
+    return new URL(`${name}?${asked}`, import.meta.url);
   }
 
   later(action, delay) {
@@ -32,7 +39,7 @@ export class Feed {
   }
 
   connect() {
-    const url = new URL(`feed?runs=${encodeURIComponent(this.run)}`, import.meta.url);
+    const url = this.url("feed");
     url.protocol = url.protocol.replace("http", "ws");
     const socket = (this.socket = new WebSocket(url));
     let heard = false; // an open socket proves nothing: a proxy may let the handshake through alone
@@ -63,9 +70,8 @@ export class Feed {
   async poll() {
     if (!this.polling || this.stopped) return;
     try {
-      const after = this.lost ? 0 : this.seq();
-      const url = new URL(`frames?runs=${encodeURIComponent(this.run)}&after=${after}`, import.meta.url);
-      const answer = await fetch(url, { cache: "no-store" });
+      const after = this.subjects.map((subject) => (this.lost ? 0 : this.seq(subject))).join(",");
+      const answer = await fetch(this.url("frames", { after }), { cache: "no-store" });
       if (!answer.ok || !isBytes(answer)) throw new Error(`HTTP ${answer.status}`);
       const body = await answer.arrayBuffer();
       if (!this.polling || this.stopped) return;

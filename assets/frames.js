@@ -22,6 +22,7 @@ export function decode(buffer) {
 export class RunState {
   constructor(id) {
     this.id = id;
+    this.wholes = 0; // frames that began anew
     this.clear();
   }
 
@@ -29,19 +30,26 @@ export class RunState {
     this.seq = 0;
     this.header = {};
     this.arrays = new Map(); // name -> { values, shape, axis, words }
+    this.changed = new Map(); // name -> number of the frame that changed it last
   }
 
   /** Take a frame in; false where one before it is missing and a whole one is needed. */
   apply({ header, arrays }) {
-    if (header.full) this.clear();
+    if (header.full) { this.clear(); this.wholes += 1; }
     else if (header.seq <= this.seq) return true; // seen
     else if (header.seq !== this.seq + 1) return false;
     this.seq = header.seq;
     const { keep, arrays: _, ...told } = header;
+    for (const [name, text] of Object.entries(told.texts ?? {})) {
+      if (JSON.stringify(text) !== JSON.stringify(this.header.texts?.[name])) this.changed.set(name, this.seq);
+    }
     delete this.header.error;
     Object.assign(this.header, told);
-    for (const array of this.arrays.values()) if (array.axis) cut(array, keep[array.axis]);
+    for (const [name, array] of this.arrays) {
+      if (array.axis && cut(array, keep[array.axis])) this.changed.set(name, this.seq);
+    }
     for (const { name, values, shape, axis } of arrays) {
+      this.changed.set(name, this.seq);
       const old = this.arrays.get(name);
       this.arrays.set(name, axis && old ? grown(old, values, shape) : { values, shape, axis, words: [] });
     }
@@ -52,17 +60,24 @@ export class RunState {
   get(name) {
     return this.arrays.get(name) ?? this.header.texts?.[name];
   }
+
+  /** Equal for two moments at which all that the names stand for was the same. */
+  stamp(names) {
+    return [this.wholes, ...names.map((name) => this.changed.get(name) ?? 0)];
+  }
 }
 
 function rowSize(shape) {
   return shape.slice(1).reduce((a, b) => a * b, 1);
 }
 
+/** Keep the first rows alone; whether there were more. */
 function cut(array, rows) {
-  if (rows === undefined || rows >= array.shape[0]) return;
+  if (rows === undefined || rows >= array.shape[0]) return false;
   array.values = array.values.subarray(0, rows * rowSize(array.shape));
   array.shape = [rows, ...array.shape.slice(1)];
   array.words.length = Math.min(array.words.length, rows);
+  return true;
 }
 
 function grown(old, added, shape) {

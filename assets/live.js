@@ -1,71 +1,21 @@
-// The live component. Streamlit calls `mount` when it appears and again for every change of its
-// data or of the theme; all state lives on the element, so nothing is made twice.
+// The Lab's live component: the row of figures and the charts of one run.
 
-import { Chart, put } from "./charts.js";
+import { Board, make, mounted } from "./board.js";
+import { Chart } from "./charts.js";
 import { Feed } from "./feed.js";
 import { decode, RunState } from "./frames.js";
+import { put } from "./legend.js";
 
-const HERE = new URL(".", import.meta.url);
-const PROJECTOR = "vgl-projector";
 const HOLD = 700; // ms that a run just opened has to bring numbers before it is drawn without
-const WRONG_START = "This page was started without its live routes. Start it with: streamlit run app.py";
 
-/** plotly.min.js from our own server. Started the wrong way, the server answers with a page instead. */
-function loadPlotly(address) {
-  window.__vglPlotly ??= (async () => {
-    if (window.Plotly) return window.Plotly;
-    const url = new URL(address, location.origin);
-    const answer = await fetch(url);
-    if (!(answer.headers.get("content-type") ?? "").includes("javascript")) throw new Error(WRONG_START);
-    await answer.arrayBuffer(); // into the browser's cache
-    await new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = url;
-      script.onload = resolve;
-      script.onerror = () => reject(new Error("plotly.min.js did not load; reload the page."));
-      document.head.appendChild(script);
-    });
-    return window.Plotly;
-  })().catch((error) => { window.__vglPlotly = undefined; throw error; }); // the next mount tries again
-  return window.__vglPlotly;
-}
-
-function style() {
-  const url = new URL("live.css", HERE).href;
-  if (document.querySelector(`link[href="${url}"]`)) return;
-  const link = document.createElement("link");
-  Object.assign(link, { rel: "stylesheet", href: url });
-  document.head.appendChild(link);
-}
-
-function make(tag, className, parent) {
-  const made = document.createElement(tag);
-  made.className = className;
-  return parent.appendChild(made);
-}
-
-class Live {
+class Live extends Board {
   constructor(root) {
-    this.root = root;
-    root.textContent = "";
+    super(root);
     this.tiles = make("div", "vgl-tiles", root);
     this.progress = make("div", "vgl-progress", root);
     this.bar = make("div", "vgl-bar", this.progress);
-    const line = make("div", "vgl-line", root);
-    this.words = make("span", "vgl-words", line);
-    this.words.setAttribute("role", "status");
-    this.connection = make("span", "vgl-connection", line);
-    this.connection.setAttribute("role", "status");
-    this.larger = make("button", "vgl-larger", line);
-    this.larger.type = "button";
-    this.larger.title = "Larger type for a projector (key p)";
-    this.larger.textContent = "A+";
-    this.larger.onclick = () => this.toggleProjector();
+    this.makeLine();
     this.grid = make("div", "vgl-charts", root);
-    this.charts = [];
-    this.onKey = (event) => this.key(event);
-    document.addEventListener("keydown", this.onKey);
-    this.projector = localStorage.getItem(PROJECTOR) === "1";
   }
 
   /** Take what Python says now. Only another run opens another feed; nothing rebuilds a chart. */
@@ -79,10 +29,7 @@ class Live {
     if (newRun) this.open(data.run);
     this.showHeader();
     this.wantAll();
-    loadPlotly(data.plotly).then(
-      (Plotly) => { this.broken = false; if (!this.Plotly) { this.Plotly = Plotly; for (const chart of this.charts) chart.want(); } },
-      (error) => this.complain(error.message),
-    );
+    this.needPlotly();
   }
 
   /** Draw all charts anew; those of a run just opened wait a moment for its first numbers. */
@@ -94,31 +41,14 @@ class Live {
   build(figures) {
     this.figures = figures;
     for (const chart of this.charts) chart.remove(this.Plotly);
-    this.grid.textContent = "";
     this.charts = Object.entries(this.data.figures).map(([name, figure]) =>
-      new Chart(name, figure, this.grid, () => this.context(), () => this.schedule()));
+      new Chart({ name, figure, parent: this.grid, context: () => this.context(), wanted: () => this.schedule() }));
   }
 
   context() {
     const { options, themes, ticks } = this.data;
-    return { Plotly: this.Plotly, run: this.run, options, colours: themes[this.mode], look: this.look, ticks };
-  }
-
-  /** Light or dark by the page's own background, since a person may have made a theme of their own. */
-  theme() {
-    const styles = getComputedStyle(this.root);
-    const probe = make("span", "", this.root);
-    probe.style.color = styles.getPropertyValue("--st-background-color") || "#ffffff";
-    const background = getComputedStyle(probe).color;
-    const [red, green, blue] = background.match(/[\d.]+/g).map(Number);
-    probe.remove();
-    this.mode = 0.299 * red + 0.587 * green + 0.114 * blue < 128 ? "dark" : "light";
-    const [usual, large] = this.data.font_px;
-    const family = styles.getPropertyValue("--st-font") || "sans-serif";
-    this.look = { px: this.projector ? large : usual, family, background };
-    this.root.dataset.mode = this.mode;
-    this.root.classList.toggle("vgl-large", this.projector);
-    this.larger.setAttribute("aria-pressed", String(this.projector));
+    const sides = [{ run: this.run }];
+    return { Plotly: this.Plotly, sides, options, colours: themes[this.mode], look: this.look, ticks };
   }
 
   open(run) {
@@ -132,17 +62,17 @@ class Live {
     if (!run) return;
     this.holding = setTimeout(() => { this.holdUntil = 0; this.wantAll(); }, HOLD);
     this.feed = new Feed({
-      run,
+      subjects: [run],
       seq: () => this.run.seq,
       onFrame: (buffer) => this.take(buffer),
-      onState: (state, words) => { this.root.dataset.feed = state; put(this.connection, words); },
+      onState: (state, words) => this.showConnection(state, words),
     });
   }
 
   take(buffer) {
     const frame = decode(buffer);
     if (frame.header.run !== this.run.id) return;
-    if (!this.run.apply(frame)) { this.feed.again(); return; }
+    if (!this.run.apply(frame)) { this.feed.again(this.run.id); return; }
     this.showHeader();
     this.report();
     const measured = (this.run.header.drawn_step ?? null) !== null;
@@ -189,71 +119,8 @@ class Live {
       place.dataset.tile = tile.label;
     });
   }
-
-  complain(words) {
-    this.broken = true;
-    put(this.words, words);
-    this.root.dataset.tone = "bad";
-  }
-
-  /** One chart per animation frame, the newest data each time; what is out of sight waits. */
-  schedule() {
-    if (this.drawing || this.stopped) return;
-    const now = performance.now();
-    const wait = Math.min(...this.charts.map((chart) => chart.due(now)));
-    if (wait === Infinity) return;
-    clearTimeout(this.timer); // the earlier one may have waited for a chart that is in less of a hurry
-    const rest = Math.max(wait, (this.restUntil ?? 0) - now);
-    this.timer = setTimeout(() => {
-      this.drawing = true;
-      requestAnimationFrame(() => this.drawOne());
-    }, rest);
-  }
-
-  drawOne() {
-    this.drawing = false;
-    if (this.stopped) return;
-    const begun = performance.now();
-    const due = this.charts.filter((chart) => chart.due(begun) === 0);
-    const [chart] = due.sort((a, b) => (a.drawn ?? 0) - (b.drawn ?? 0));
-    if (chart) {
-      try {
-        chart.draw();
-      } catch (error) { // one chart that cannot be drawn must not stop the others
-        console.error(chart.plot.dataset.chart, error);
-      }
-      chart.drawn = performance.now();
-      this.restUntil = chart.drawn + 0.25 * (chart.drawn - begun); // leave the page time for a person
-    }
-    this.schedule();
-  }
-
-  key(event) {
-    const typing = event.target.closest?.("input, textarea, select, [contenteditable], [role=combobox]");
-    if (event.key !== "p" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    this.toggleProjector();
-  }
-
-  toggleProjector() {
-    this.projector = !this.projector;
-    localStorage.setItem(PROJECTOR, this.projector ? "1" : "0");
-    this.theme();
-    for (const chart of this.charts) chart.want();
-  }
-
-  stop() {
-    this.stopped = true;
-    clearTimeout(this.holding);
-    this.feed?.stop();
-    document.removeEventListener("keydown", this.onKey);
-    for (const chart of this.charts) chart.remove(this.Plotly);
-  }
 }
 
 export function mount(component) {
-  const { parentElement } = component;
-  style();
-  parentElement.vgl ??= new Live(parentElement.querySelector(".vgl"));
-  parentElement.vgl.update(component);
-  return () => { parentElement.vgl?.stop(); parentElement.vgl = undefined; };
+  return mounted(Live, ["live.css"], component);
 }

@@ -22,12 +22,21 @@ page = st.navigation(
             help="One network, live: choose remedies, press Train, watch the gradient per layer.",
         ),
         st.Page(
+            "compare.py",
+            title="Compare",
+            icon=":material/compare:",
+            help="Two to six networks on the same axes: which remedy did the work?",
+        ),
+        st.Page(
             "runs.py",
             title="Runs",
             icon=":material/library_books:",
-            help="Every run there is: open one in the Lab, or delete it.",
+            help="Every run there is: open one in the Lab, compare some, or delete one.",
         ),
     ]
 )
+# Each page takes up again what it showed, when a person comes back to it.
+for other in frame.COME_BACK_TO - {page.url_path or "lab"}:
+    st.session_state[f"left_{other}"] = True
 page.run()
 st.sidebar.caption(frame.FOOTER)

@@ -1,45 +1,39 @@
-"""The hub and its routes: one reader per run, the same bytes to all, and no frame lost unseen."""
+"""The hub: one reader per subject, the same bytes to all, and no frame lost unseen."""
 
 import asyncio
-import gzip
-import json
-import struct
 import time
+from functools import partial
 
+import folders
 import made_up
 import pytest
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
 
 from engine import store
-from engine.errors import RunError
-from ui import frames, hub, routes
+from ui import difference, frames, groups, hub, outcome_table, subjects, views
 
 FAST = hub.Pace(tick=0.02, look=0.005, check=0.05, ended=0.05, retry=0.02, idle=0.2)
-HERE = {"origin": "http://testserver"}
 
 
 @pytest.fixture
 def library(tmp_path):
     """A folder with one running run "a" and one finished run "b"."""
-    made_up.run_file(tmp_path / "a.sqlite", made_up.sigmoid_items(100))
-    made_up.run_file(tmp_path / "b.sqlite", made_up.sigmoid_items(50), status=store.FINISHED)
-    return tmp_path
+    return folders.two_runs(tmp_path)
+
+
+@pytest.fixture
+def seeds(library, monkeypatch):
+    """The same and two running seeds of one configuration, "c-c01"; all shown as often as a run."""
+    for seed in (1, 2):
+        items = made_up.sigmoid_items(80 - 10 * seed)
+        made_up.run_file(library / f"c-c01-s0{seed}.sqlite", items, seed=seed)
+    for module in (groups, difference, outcome_table):
+        monkeypatch.setattr(module, "EVERY", 0.0)
+    monkeypatch.setattr(outcome_table.OutcomeTable, "every", 0.0)
+    return library
 
 
 def hub_of(folder, pace=FAST):
-    def locate(run):
-        path = folder / f"{run}.sqlite"
-        if not path.exists():
-            raise RunError(f"There is no run {run}.")
-        return path
-
-    def info(run):
-        with store.Reader(locate(run)) as reader:
-            return reader.run()
-
-    return hub.Hub(locate, info, pace)
+    return hub.Hub(partial(subjects.opener, library=folders.library(folder)), pace)
 
 
 def append(folder, step, run="a"):
@@ -173,9 +167,9 @@ def test_a_damaged_run_stops_nothing_but_itself_and_comes_back(library):
 def test_a_defect_in_showing_a_run_is_logged_and_tried_again(library, monkeypatch, caplog):
     async def scenario():
         feed = hub_of(library)
-        display, broken = hub.RunView.display, [True]
+        display, broken = views.RunView.display, [True]
         monkeypatch.setattr(
-            hub.RunView, "display", lambda view: 1 / 0 if broken[0] else display(view)
+            views.RunView, "display", lambda view: 1 / 0 if broken[0] else display(view)
         )
         viewer = hub.Viewer()
         feed.join(viewer, "a")
@@ -221,91 +215,86 @@ def test_a_deleted_run_is_told_by_sentence(library):
     alone(scenario())
 
 
-@pytest.fixture
-def client(library):
-    feed = hub_of(library)
-    with TestClient(Starlette(routes=list(routes.routes(feed)))) as client:
-        yield client
-        client.portal.call(feed.stop)
+def test_each_kind_of_subject_is_followed_and_told_under_its_name(seeds):
+    async def scenario():
+        feed = hub_of(seeds)
+        names = ["c-c01", "difference:step:a:b", "table:a:c-c01"]
+        viewers = {name: hub.Viewer() for name in names}
+        for name, viewer in viewers.items():
+            feed.join(viewer, name)
+            [(header, _)] = await taken(viewer)
+            assert (header["run"], header["full"]) == (name, True)
+            assert "error" not in header
+        append(seeds, 96, "c-c01-s01")
+        [(header, arrays)] = await taken(viewers["c-c01"])
+        assert not header["full"]
+        assert arrays["steps"].tolist() == [96]
+        [(header, _)] = await taken(viewers["table:a:c-c01"])
+        assert [row["id"] for row in header["rows"]] == ["a", "c-c01"]
+        last = made_up.recorded_steps(100)[-1]  # of "a"
+        append(seeds, last, "b")
+        [(header, arrays)] = await taken(viewers["difference:step:a:b"])
+        assert arrays["steps"].tolist() == [last]
+        await feed.stop()
+
+    alone(scenario())
 
 
-def polled(client, runs, after):
-    answer = client.get("/live/frames", params={"runs": runs, "after": after})
-    body, found = answer.content, []
-    while body:
-        (length,) = struct.unpack_from("<I", body)
-        found.append(frames.decode(body[4 : 4 + length]))
-        body = body[4 + length :]
-    return found
+def test_what_costs_more_is_shown_less_often(seeds, monkeypatch):
+    monkeypatch.setattr(groups, "EVERY", 0.3)
+
+    async def scenario():
+        feed = hub_of(seeds)
+        viewer, run = hub.Viewer(), hub.Viewer()
+        feed.join(viewer, "c-c01")
+        feed.join(run, "c-c01-s01")
+        await taken(viewer)
+        await taken(run)
+        begun, counts = time.monotonic(), [0, 0]
+        for step in range(96, 126):
+            append(seeds, step, "c-c01-s01")
+            await asyncio.sleep(0.03)
+            for place, some in enumerate((viewer, run)):
+                counts[place] += sum(map(len, some.waiting.values()))
+                some.waiting.clear()
+        assert 1 <= counts[0] <= (time.monotonic() - begun) / 0.3 + 1
+        assert counts[1] > 2 * counts[0]
+        await feed.stop()
+
+    alone(scenario())
 
 
-def test_the_feed_sends_each_run_that_is_asked_for(client):
-    with client.websocket_connect("/live/feed?runs=a,b,nonsense", headers=HERE) as socket:
-        headers = [frames.decode(socket.receive_bytes())[0] for _ in range(3)]
-    assert {header["run"] for header in headers} == {"a", "b", "nonsense"}
-    errors = {header["run"]: header.get("error") for header in headers}
-    assert errors == {"a": None, "b": None, "nonsense": "There is no run nonsense."}
+def test_a_group_whose_seeds_are_deleted_one_after_the_other(seeds):
+    async def scenario():
+        feed = hub_of(seeds)
+        viewer = hub.Viewer()
+        feed.join(viewer, "c-c01")
+        [(header, arrays)] = await taken(viewer)
+        assert "loss_mean_low" in arrays
+        (seeds / "c-c01-s02.sqlite").unlink()
+        [(header, arrays)] = await taken(viewer)
+        # What the viewer had of two and one has not cannot be taken back by a difference.
+        assert header["full"]
+        assert "loss_mean_low" not in arrays
+        assert header["seeds"]["of"] == 1
+        (seeds / "c-c01-s01.sqlite").unlink()
+        [(header, _)] = await taken(viewer)
+        assert "deleted" in header["error"]
+        await feed.stop()
+
+    alone(scenario())
 
 
-def test_a_viewer_that_sees_a_gap_can_ask_for_everything(client):
-    with client.websocket_connect("/live/feed?runs=a", headers=HERE) as socket:
-        first = socket.receive_bytes()
-        socket.send_text("a")
-        again = socket.receive_bytes()
-    assert frames.decode(again)[0]["full"]
-    assert frames.decode(again)[1]["steps"].tolist() == frames.decode(first)[1]["steps"].tolist()
+def test_a_deleted_contender_of_a_table_leaves_the_others(seeds):
+    async def scenario():
+        feed = hub_of(seeds)
+        viewer = hub.Viewer()
+        feed.join(viewer, "table:a:b")
+        await taken(viewer)
+        (seeds / "b.sqlite").unlink()
+        [(header, _)] = await taken(viewer)
+        assert [row["id"] for row in header["rows"]] == ["a"]
+        assert "deleted" in header["missing"][0]
+        await feed.stop()
 
-
-@pytest.mark.parametrize("headers", [{}, {"origin": "http://evil.example"}, {"origin": "null"}])
-def test_the_feed_refuses_other_origins_and_none(client, headers):
-    with (
-        pytest.raises(WebSocketDisconnect) as refused,
-        client.websocket_connect("/live/feed?runs=a", headers=headers),
-    ):
-        pass
-    assert refused.value.code == routes.REFUSED
-
-
-def test_polling_gives_the_same_frames_and_then_only_what_is_new(client, library):
-    [(whole, arrays)] = polled(client, "a", "0")
-    assert whole["full"]
-    assert len(arrays["steps"]) > 30
-    assert polled(client, "a", whole["seq"]) == []
-    append(library, 128)
-    for _ in range(100):
-        if found := polled(client, "a", whole["seq"]):
-            break
-        time.sleep(0.01)
-    [(header, arrays)] = found
-    assert (header["full"], header["seq"]) == (False, whole["seq"] + 1)
-    assert arrays["steps"].tolist() == [128]
-    assert polled(client, "a", "999")[0][0]["full"]  # from before the server's restart
-
-
-def test_polling_refuses_other_origins_and_tells_of_unknown_runs(client):
-    answer = client.get("/live/frames?runs=a", headers={"origin": "http://evil.example"})
-    assert answer.status_code == 403
-    [(header, _)] = polled(client, "../../etc/passwd", "x")
-    assert header["error"].startswith("There is no run")
-
-
-def test_plotly_comes_from_the_package_compressed_and_for_good(client):
-    answer = client.get(routes.PLOTLY_URL)
-    assert answer.headers["content-type"].startswith("text/javascript")
-    assert "immutable" in answer.headers["cache-control"]
-    assert answer.content.startswith(b"/**\n* plotly.js")
-    assert len(gzip.decompress(routes.plotly_gzipped())) == len(answer.content)
-
-
-def test_assets_are_checked_for_upgrades_and_nothing_else_is_served(client):
-    answer = client.get("/live/live.js")
-    assert answer.headers["content-type"].startswith("text/javascript")
-    assert answer.headers["cache-control"] == "no-cache"
-    tag = {"if-none-match": answer.headers["etag"]}
-    assert client.get("/live/live.js", headers=tag).status_code == 304
-    for name in ("nothing.js", "..%2fapp.py", "%2e%2e%2fui%2fhub.py", ".gitkeep"):
-        assert client.get(f"/live/{name}").status_code == 404
-
-
-def test_health_says_ok(client):
-    assert json.loads(client.get("/live/health").content) == {"status": "ok", "watched": 0}
+    alone(scenario())

@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import psutil
 import pytest
@@ -61,6 +62,11 @@ def said(page: AppTest) -> str:
 def shown(page: AppTest) -> str | None:
     """The run that the live view was asked to show."""
     return json.loads(page.get("bidi_component")[0].proto.json)[0]["run"]
+
+
+def opening(page: AppTest) -> list[str]:
+    """The links in the library that open a run in the Lab, by their label."""
+    return [link.value for link in page.page_link if not link.value.startswith("Compare")]
 
 
 def test_the_lab_without_a_run_says_what_train_would_start():
@@ -163,7 +169,7 @@ def test_the_library_lists_runs_of_every_status_in_words():
     for status in store.STATUSES:
         made(status, **STATES[status][0])
     page = opened("runs.py")
-    assert [link.value for link in page.page_link] == ["Baseline"] * len(store.STATUSES)
+    assert opening(page) == ["Baseline"] * len(store.STATUSES)
     words = {"queued": "waiting", "running": "training", "lost": "stopped unexpectedly"}
     for status in store.STATUSES:
         assert f": {words.get(status, status)}\n" in said(page)
@@ -287,6 +293,41 @@ def test_the_shown_run_and_the_settings_survive_a_visit_to_the_library():
     assert page.selectbox(key="activation").value == "relu"
 
 
+def link_to_compare(page: AppTest) -> dict[str, list[str]]:
+    """The parameters of the page's link to the comparison."""
+    (link,) = [link for link in page.page_link if link.value.startswith("Compare")]
+    return parse_qs(link.proto.query_string)
+
+
+def test_the_labs_run_can_be_put_beside_what_was_compared_last():
+    first, second = made(store.FINISHED), made(store.FINISHED, RunSpec(depth=2))
+    page = opened(run=first)
+    assert link_to_compare(page) == {"runs": [first], "show": ["side_by_side"]}
+    page.session_state["compared"] = {"runs": second}
+    assert link_to_compare(page.run())["runs"] == [f"{second},{first}"]
+    page.session_state["compared"] = {"runs": f"{first},{second}"}
+    assert link_to_compare(page.run())["runs"] == [f"{first},{second}"]
+    six = ",".join(f"20261123-14050{n}-3fa2" for n in range(6))
+    page.session_state["compared"] = {"runs": six}
+    assert link_to_compare(page.run())["runs"] == [first], "where six are compared, a new start"
+
+
+def test_ticked_runs_are_compared_from_the_library_in_the_order_of_ticking():
+    made_runs = [made(store.FINISHED) for _ in range(7)]
+    page = opened("runs.py")
+    (link,) = [link for link in page.page_link if link.value == "Compare"]
+    assert link.proto.disabled
+    for run in (made_runs[3], made_runs[0], made_runs[5]):
+        page.checkbox(key=f"tick_{run}").check().run()
+    page.checkbox(key=f"tick_{made_runs[5]}").uncheck().run()
+    assert link_to_compare(page)["runs"] == [f"{made_runs[3]},{made_runs[0]}"]
+    for run in made_runs:
+        page.checkbox(key=f"tick_{run}").check().run()
+    assert "7 are ticked; at most 6 fit side by side." in said(page)
+    runs.delete(made_runs[6])
+    assert "at most 6 fit" not in said(page.run()), "a deleted run is no longer ticked"
+
+
 def test_a_run_is_deleted_only_after_a_confirmation():
     run = made(store.FINISHED)
     page = opened("runs.py")
@@ -308,5 +349,5 @@ def test_a_broken_file_is_a_sentence_and_the_others_are_listed():
     made(store.FINISHED, RunSpec(depth=2))
     page = opened("runs.py")
     assert broken.name in page.warning[0].value
-    assert len(page.page_link) == 1
+    assert len(opening(page)) == 1
     assert opened().selectbox(key="run_picker").options is not None

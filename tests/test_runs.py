@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from engine import runs, store
-from engine.errors import DataError, RunError
+from engine.errors import DataError, RunError, StoreError
 from engine.spec import RunSpec
 from engine.supervisor import Supervisor, default_workers
 
@@ -226,6 +226,30 @@ def test_two_supervisors_never_take_the_same_run():
     for thread in threads:
         thread.join()
     assert sorted(taken) == sorted(made)
+
+
+def test_who_asks_for_some_runs_gets_those_alone():
+    first, second, third = (runs.start(RunSpec(**SHORT)) for _ in range(3))
+    assert runs.next_queued({second}.__contains__).stem == second
+    assert runs.next_queued({second}.__contains__) is None
+    assert [runs.queue_position(run) for run in (first, second, third)] == [1, 0, 2]
+
+
+def test_an_id_is_never_given_twice_to_a_run_or_a_set(monkeypatch):
+    drawn = iter(["0001", "0001", "0002", "0002", "0003"])
+    monkeypatch.setattr("secrets.token_hex", lambda count: next(drawn))
+    monkeypatch.setattr(time, "strftime", lambda form: "20260101-000000")
+    first = runs.create(RunSpec(**SHORT))
+    in_a_set = runs.create_as(f"{runs.new_id()}-c01-s01", RunSpec(**SHORT))
+    assert (first, in_a_set) == ("20260101-000000-0001", "20260101-000000-0002-c01-s01")
+    assert runs.new_id() == "20260101-000000-0003"
+
+
+def test_a_queue_that_cannot_be_written_is_told_by_sentence(home):
+    run = runs.create(RunSpec(**SHORT))
+    (home / "queue").mkdir()
+    with pytest.raises(StoreError, match=f"Run {run} cannot be queued: File name too long"):
+        runs.enqueue(run, 10**400)
 
 
 @pytest.mark.parametrize(("asked", "workers"), [("3", 3), ("0", 1), ("many", None), ("", None)])

@@ -288,6 +288,55 @@ def test_a_lost_worker_is_noticed_without_a_write(running):
     assert view.display().header["line"] == "Stopped unexpectedly."
 
 
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"status": store.QUEUED}, "waiting, number 3 in the queue"),
+        ({}, f"training, {math.ceil((2200 - 300) / 200)} s left"),
+        ({"status": store.FINISHED, "started": 100.0, "ended": 105.2}, "done in 5.20 s"),
+        ({"status": store.FINISHED, "started": 100.0, "ended": 240.0}, "done in 2 min 20 s"),
+        ({"status": store.STOPPED}, "stopped at step 300"),
+        ({"status": store.DIVERGED}, "diverged at step 300"),
+        ({"status": store.LOST}, "stopped unexpectedly at step 300"),
+    ],
+)
+def test_how_a_run_stands_is_told_in_short_words(running, columns, words):
+    if columns:
+        append(running, made_up.record(300, made_up.dying(8)), **columns)
+    view = views.RunView(running, place=lambda: 3)
+    view.refresh()
+    header = view.display().header
+    assert header["state"] == words
+    assert header["steps_per_epoch"] == 22
+
+
+def test_a_place_in_the_queue_that_changes_is_noticed(queued):
+    places = [2]
+    view = views.RunView(queued, place=lambda: places[0])
+    view.refresh()
+    assert not view.check()
+    places[0] = 1
+    assert view.check()
+    assert view.display().header["state"] == "waiting, number 1 in the queue"
+
+
+def test_the_seconds_of_each_record_go_with_its_column(tmp_path):
+    path = made_up.run_file(tmp_path / "e.sqlite", depth=1, steps=1000000)
+    append(path, *(made_up.record(step, made_up.dying(2)) for step in range(0, 3000 * 32, 32)))
+    _, display = shown(path)
+    assert display.arrays["record_seconds"].tolist() == (display.arrays["steps"] / 200).tolist()
+    assert display.grows["record_seconds"] == display.grows["steps"]
+
+
+def test_a_screen_s_view_shows_the_same_without_the_statistics_of_tables(running):
+    whole, lean = views.RunView(running), views.RunView(running, kept=())
+    whole.refresh()
+    lean.refresh()
+    for name, array in whole.display().arrays.items():
+        np.testing.assert_array_equal(array, lean.display().arrays[name], err_msg=name)
+    assert whole.display().header == lean.display().header
+
+
 def test_phases_are_events_with_a_short_word(tmp_path):
     events = [
         made_up.Event(step=100 * n, kind="phase", words=f"Phase {n + 1} of 3.") for n in range(3)

@@ -1,7 +1,6 @@
 """What the Lab's page is steered with: the link, Train and Stop, the run picker, the view."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 import streamlit as st
@@ -10,7 +9,7 @@ from engine import presets, runs, store
 from engine.errors import EngineError, SpecError
 from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import links, spec_form, words
+from ui import compare_link, lineup, links, spec_form, words
 
 RECENT = 30  # runs in the picker; the library has them all
 
@@ -120,8 +119,14 @@ def draw_actions(info: RunInfo | None, spec: RunSpec | None, faults: Mapping[str
 
 
 def shown_run() -> RunInfo | None:
-    """The run the link names; an unknown one leaves the link with a sentence."""
-    came_back = st.session_state.pop("left_lab", False)
+    """The run the link names; an unknown one leaves the link with a sentence.
+
+    Who comes back by the browser's Back may bring what the Compare page had in its link.
+    """
+    foreign = [name for name in st.query_params if name in links.COMPARISON]
+    for name in foreign:
+        del st.query_params[name]
+    came_back = st.session_state.pop("left_lab", False) or bool(foreign)
     if came_back and "run" not in st.query_params and "shown_run" in st.session_state:
         st.query_params["run"] = st.session_state["shown_run"]
     run = st.query_params.get("run")
@@ -144,9 +149,7 @@ def run_title(info: RunInfo) -> str:
     Never its status: the browser sends a choice back by its label, and a label that had changed
     meanwhile would name no run. The end of the id keeps two labels apart.
     """
-    made = datetime.fromtimestamp(info.created)
-    day = f"{made:%H:%M}" if made.date() == datetime.now().date() else f"{made:%d %b %H:%M}"
-    return f"{info.title} · {info.spec.data} · {day} · {info.id[-4:]}"
+    return lineup.label(info.id, info)
 
 
 def _pick() -> None:
@@ -239,6 +242,13 @@ def draw_status(info: RunInfo, spec: RunSpec | None) -> None:
             on_click=_apply,
             args=(info,),
             help="Set the controls to this run's settings.",
+        )
+        st.page_link(
+            "compare.py",
+            label="Compare",
+            icon=":material/compare:",
+            query_params=compare_link.with_run(info.id),
+            help="Put this run beside others, on the same axes.",
         )
     if info.traceback:
         with st.expander("What went wrong, for developers", key="traceback"):

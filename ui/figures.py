@@ -163,7 +163,7 @@ def histogram_ridge(columns: Columns = NO_DATA, options: Options = USUAL) -> go.
         alt="{kind_title} histograms of {layers} layers at step {step}, one row per layer.",
         y=_LAYERS,
         margin=COLOURBAR_MARGIN,
-        when={"kind": {kind: _kind_axis(kind) for kind in _KIND_AXIS}},
+        when={"kind": {kind: kind_axis(kind) for kind in _KIND_AXIS}},
         aside="{kind}_aside",
     )
     return bindings.filled([trace], layout, columns, options)
@@ -191,7 +191,7 @@ def layer_histogram(columns: Columns = NO_DATA, options: Options = USUAL) -> go.
         caption="How this layer's values are spread, now. What no bin holds is told beside it.",
         alt="{kind_title} histogram of layer {layer_name} at step {step}.",
         y={"title": {"text": "entries"}, "rangemode": "tozero"},
-        when={"kind": {kind: _kind_axis(kind) for kind in _KIND_AXIS}},
+        when={"kind": {kind: kind_axis(kind) for kind in _KIND_AXIS}},
         aside={"of": "{kind}_notes", "as": "layer"},
         bargap=0,
     )
@@ -291,6 +291,6 @@ def _curves(quantity: str, form: str) -> list[Trace]:
     return [batch, *ends, guess]
 
 
-def _kind_axis(kind: str) -> dict[str, Any]:
+def kind_axis(kind: str) -> dict[str, Any]:
     title, ticks = _KIND_AXIS[kind]
     return {"xaxis.title.text": title} | {f"xaxis.{key}": value for key, value in ticks.items()}

@@ -3,8 +3,8 @@
 from engine import __version__
 
 NAME = "Vanishing Gradient Lab"
-
-
+#: Pages that show, when a person comes back by the menu, what they showed before.
+COME_BACK_TO = frozenset({"lab", "compare"})
 FOOTER = f"{NAME} {__version__}"
 
 
@@ -42,17 +42,21 @@ STYLE = """
   position: sticky; top: 0; z-index: 20;
   padding: 0.5rem 0 0.5rem 0;
 }
-.st-key-remedies button {
+:is(.st-key-remedies, .st-key-compare_remedies) button {
   min-height: 1.6rem; height: 1.6rem; padding: 0 0.55rem;
 }
-.st-key-remedies button p { font-size: 0.875rem; }
-.st-key-remedies [aria-checked="true"]::before,
-.st-key-remedies [aria-pressed="true"]::before,
-.st-key-remedies [data-testid="stBaseButton-pillsActive"]::before {
+:is(.st-key-remedies, .st-key-compare_remedies) button p { font-size: 0.875rem; }
+:is(.st-key-remedies, .st-key-compare_remedies) [aria-checked="true"]::before,
+:is(.st-key-remedies, .st-key-compare_remedies) [aria-pressed="true"]::before,
+:is(.st-key-remedies, .st-key-compare_remedies) [data-testid="stBaseButton-pillsActive"]::before {
   content: "\\2713"; margin-right: 0.3rem; font-weight: 700;
 }
 [data-testid="stSidebarContent"] [data-testid="stExpander"] summary { padding: 0.35rem 0.6rem; }
-.st-key-kind button, .st-key-axis button { min-height: 2.5rem; }
+.st-key-kind button, .st-key-axis button, .st-key-compare_view button { min-height: 2.5rem; }
+.st-key-contrast p { font-size: 0.95rem; line-height: 1.4; }
+.st-key-contrast [data-testid="stCaptionContainer"] p { font-size: 0.875rem; }
+:is(.st-key-verdict, .st-key-rungs) table { font-size: 0.92rem; width: 100%; }
+:is(.st-key-verdict, .st-key-rungs) :is(td, th) { padding: 0.3rem 0.6rem; line-height: 1.35; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
   color: inherit; opacity: 0.88;
 }

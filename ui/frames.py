@@ -35,7 +35,7 @@ def difference(old: Display, new: Display) -> Change:
     Rows are compared by what they are (a step; an interval's start and length), never by place,
     so thinning and a newest point that is later replaced need no bookkeeping of their own.
     """
-    keep = {axis: _same(old.identity.get(axis), rows) for axis, rows in new.identity.items()}
+    keep = {axis: same_rows(old.identity.get(axis), rows) for axis, rows in new.identity.items()}
     arrays = {}
     for name, array in new.arrays.items():
         if axis := new.grows.get(name):
@@ -47,8 +47,9 @@ def difference(old: Display, new: Display) -> Change:
     return Change(header=changed, keep=keep, arrays=arrays, grows=new.grows)
 
 
-def _same(old: NDArray[Any] | None, new: NDArray[Any]) -> int:
-    if old is None or old.ndim != new.ndim:
+def same_rows(old: NDArray[Any] | None, new: NDArray[Any]) -> int:
+    """How many rows the two begin with that are the same; a row may itself have several numbers."""
+    if old is None or old.shape[1:] != new.shape[1:]:
         return 0
     shared = min(len(old), len(new))
     if not shared:

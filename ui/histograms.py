@@ -1,5 +1,6 @@
 """The newest record's histograms -> arrays for the ridge and for the chosen layer. numpy only."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,11 @@ def on_common_bins(counts: Counts, ranges: Floats, widest: float) -> Floats:
     counts  [layers, LINEAR_BINS]  equal bins from -range to range
     ranges  [layers]  powers of two, so that a wide bin is a whole number of narrow ones
     """
-    common = np.zeros(counts.shape)
-    for layer, own in enumerate(ranges):
-        places = (own * _unit_centres() / widest + 1) * LINEAR_BINS / 2
-        np.add.at(common[layer], np.clip(places.astype(int), 0, LINEAR_BINS - 1), counts[layer])
-    return common
+    places = (ranges[:, None] * _unit_centres() / widest + 1) * LINEAR_BINS / 2
+    bins = np.clip(places.astype(int), 0, LINEAR_BINS - 1)
+    bins += LINEAR_BINS * np.arange(len(counts))[:, None]
+    common = np.bincount(bins.ravel(), counts.ravel(), counts.size).astype(float)
+    return common.reshape(counts.shape)
 
 
 def ridge(counts: NDArray[Any]) -> NDArray[np.uint8]:
@@ -111,6 +112,7 @@ def _part(count: int, total: int) -> str:
     return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
+@cache
 def _unit_centres() -> Floats:
     return (np.arange(LINEAR_BINS) + 0.5) * 2 / LINEAR_BINS - 1
 

@@ -1,15 +1,21 @@
 """A link read with distrust: what it sets, and one sentence for each thing that is ignored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+from engine.contenders import FORMS, MOST_CONTENDERS, MOST_SEEDS
 from engine.data_sets import DATA_SETS
 from engine.errors import SpecError
-from engine.spec import RunSpec, may_be_none
+from engine.spec import RunSpec, bounds, may_be_none
 
 KINDS = ("gradient", "weight", "activation")
 AXES = ("linear", "log")
+SHOWS = ("side_by_side", "ladder", "verdict")
+ALIGNS = ("step", "log_step", "epoch", "seconds")
+PARTS = ("train", "validation", "test")
+#: Which of the two ladders: a form of engine.contenders, or both.
+LADDER_FORMS = (*FORMS, "both")
 MOST_LAYERS = 101  # of the deepest network: 100 hidden layers and the output layer
 
 
@@ -25,22 +31,33 @@ class Link:
 def _one_of(options: Sequence[str]) -> Callable[[str, str], str]:
     def check(name: str, value: str) -> str:
         if value not in options:
-            raise SpecError({name: f"{name} is {value}; it must be one of {', '.join(options)}."})
+            allowed = ", ".join(options)
+            raise SpecError({name: f"{name} is {_cut(value)}; it must be one of {allowed}."})
         return value
 
     return check
 
 
-def _layer(name: str, value: str) -> int:
-    if not value.isdecimal() or len(value) > 3 or not 1 <= int(value) <= MOST_LAYERS:
-        value = value if len(value) < 40 else value[:37] + "..."
-        raise SpecError({name: f"{name} is {value}; it must be from 1 to {MOST_LAYERS}."})
-    return int(value)
+def _whole(most: int) -> Callable[[str, str], int]:
+    def check(name: str, value: str) -> int:
+        if (
+            not (value.isascii() and value.isdecimal())
+            or len(value) > 9
+            or not 1 <= int(value) <= most
+        ):
+            raise SpecError({name: f"{name} is {_cut(value)}; it must be from 1 to {most}."})
+        return int(value)
+
+    return check
+
+
+def _cut(value: str) -> str:
+    return value if len(value) < 40 else value[:37] + "..."
 
 
 VIEW: dict[str, Callable[[str, str], Any]] = {
     "kind": _one_of(KINDS),
-    "layer": _layer,
+    "layer": _whole(MOST_LAYERS),
     "axis": _one_of(AXES),
 }
 
@@ -69,3 +86,102 @@ def read(parameters: Mapping[str, Sequence[str]]) -> Link:
         except SpecError as error:
             link.ignored[name] = str(error)
     return link
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All that the Compare page shows, and all that its link says.
+
+    No name here is one of a control of the Lab: those are bound to the link, and while a person
+    comes from there to here Streamlit lets nobody else set them.
+    """
+
+    runs: tuple[str, ...] = ()  # runs and groups side by side, at most MOST_CONTENDERS
+    new: tuple[str, ...] = ()  # contenders to start, as ui.draft writes them
+    show: str = SHOWS[0]
+    align: str = ALIGNS[0]
+    part: str = "validation"
+    histograms: str = KINDS[0]
+    histogram_layer: int = 1
+    new_data: str = "digits"  # of what is started next, as the two that follow
+    new_epochs: int = 40  # so that a lecture sees an answer within a minute
+    seeds: int = 1
+    form: str = LADDER_FORMS[0]
+    ladder: str = ""  # the set whose table is shown
+
+
+def _names(name: str, value: str) -> tuple[str, ...]:
+    return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+
+
+COMPARISON: dict[str, Callable[[str, str], Any]] = {
+    "runs": _names,
+    "new": _names,
+    "show": _one_of(SHOWS),
+    "align": _one_of(ALIGNS),
+    "part": _one_of(PARTS),
+    "histograms": _one_of(KINDS),
+    "histogram_layer": _whole(MOST_LAYERS),
+    "new_data": _one_of(tuple(DATA_SETS)),
+    "new_epochs": _whole(int(bounds("epochs")[1])),
+    "seeds": _whole(MOST_SEEDS),
+    "form": _one_of(LADDER_FORMS),
+    "ladder": lambda name, value: value.strip(),
+}
+#: Every name that the Lab's link may have. None of them is one of COMPARISON's.
+LAB = frozenset({*RunSpec.FIELDS, *VIEW, "run"})
+_DEFAULTS = {
+    known.name: known.default for known in fields(Comparison) if known.default is not MISSING
+}
+
+
+def read_comparison(
+    parameters: Mapping[str, Sequence[str]],
+) -> tuple[Comparison, dict[str, str]]:
+    """What a link to the Compare page says, and one sentence for each thing that is ignored.
+
+    Which runs there are is left to who opens them.
+    """
+    found: dict[str, Any] = {}
+    ignored: dict[str, str] = {}
+    for name, values in parameters.items():
+        try:
+            if name not in COMPARISON:
+                raise SpecError({name: f"{_cut(name)} is nothing that a comparison can set."})
+            if len(values) > 1:
+                raise SpecError({name: f"{name} is given {len(values)} times; once is allowed."})
+            found[name] = COMPARISON[name](name, values[0])
+        except SpecError as error:
+            ignored[name] = str(error)
+    for name in ("runs", "new"):
+        if name in found:
+            found[name], ignored_here = _room(name, found[name])
+            ignored |= ignored_here
+    return Comparison(**found), ignored
+
+
+def _room(name: str, named: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """No contender twice and at most MOST_CONTENDERS, and a sentence for each that is left out."""
+    once = tuple(dict.fromkeys(named))
+    sentences = {}
+    if twice := [one for one in once if named.count(one) > 1]:
+        sentences[f"{name} twice"] = (
+            f"{', '.join(map(_cut, twice))} {'is' if len(twice) == 1 else 'are'} named more than "
+            f"once; {'it is' if len(twice) == 1 else 'each is'} shown once."
+        )
+    if len(once) > MOST_CONTENDERS:
+        sentences[f"{name} many"] = (
+            f"The link names {len(once)} in {name}; at most {MOST_CONTENDERS} fit side by side: "
+            f"the first {MOST_CONTENDERS} are taken."
+        )
+    return once[:MOST_CONTENDERS], sentences
+
+
+def comparison_link(comparison: Comparison) -> dict[str, str]:
+    """The parameters that say it: what is not as it is by default."""
+    found = {}
+    for name, default in _DEFAULTS.items():
+        value = getattr(comparison, name)
+        if value != default:
+            found[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return found

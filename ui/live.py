@@ -4,6 +4,7 @@ import json
 from functools import cache
 from typing import Any, Literal
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from engine import runs
@@ -19,7 +20,7 @@ INVITATION = "Nothing trained yet: press Train and watch layer 1."
 _MOUNT = """
 export default async function (component) {
   try {
-    const module = await import(location.origin + "/live/live.js");
+    const module = await import(location.origin + "/live/%s");
     return module.mount(component);
   } catch (error) {
     const place = component.parentElement.querySelector(".vgl");
@@ -31,16 +32,33 @@ export default async function (component) {
 _HTML = '<div class="vgl" style="min-height: 640px"></div>'
 
 
+def as_json(figure: go.Figure) -> dict[str, Any]:
+    """A figure without data, as the browser fills it: {data, layout}."""
+    told: dict[str, Any] = json.loads(figure.to_json())
+    return told
+
+
 @cache
 def figures_json() -> dict[str, Any]:
-    """Every figure without data, as the browser fills it: name -> {data, layout}."""
-    empty = {name: figure(NO_DATA, Options()) for name, figure in FIGURES.items()}
-    return {name: json.loads(figure.to_json()) for name, figure in empty.items()}
+    """Every figure of the Lab: name -> {data, layout}."""
+    return {name: as_json(figure(NO_DATA, Options())) for name, figure in FIGURES.items()}
+
+
+def common() -> dict[str, Any]:
+    """What every live component is told."""
+    return {
+        "themes": theme.MODES,
+        "ticks": TICKS,
+        "font_px": [theme.FONT_PX, theme.PROJECTOR_FONT_PX],
+        "plotly": PLOTLY_URL,
+    }
 
 
 @cache
-def _component() -> Any:
-    return st.components.v2.component("live", html=_HTML, js=_MOUNT, isolate_styles=False)
+def component(name: str, module: str) -> Any:
+    """A component that mounts a module of assets/."""
+    js = _MOUNT % module
+    return st.components.v2.component(name, html=_HTML, js=js, isolate_styles=False)
 
 
 def mount(
@@ -65,12 +83,9 @@ def mount(
         "known": {"status": info.status, "begun": info.step > 0} if info else None,
         "options": {"kind": kind, "layer": layer, "step_axis": step_axis},
         "figures": figures_json(),
-        "themes": theme.MODES,
-        "ticks": TICKS,
-        "font_px": [theme.FONT_PX, theme.PROJECTOR_FONT_PX],
-        "plotly": PLOTLY_URL,
         "no_tiles": no_tiles(),
         "invitation": INVITATION,
+        **common(),
     }
     # In a list: Streamlit would import pandas (70 MB) to look for tables among a dictionary's values.
-    return _component()(data=[data], key=key, on_status_change=lambda: None)
+    return component("live", "live.js")(data=[data], key=key, on_status_change=lambda: None)

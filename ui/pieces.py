@@ -10,17 +10,38 @@ Trace = dict[str, Any]
 #: On an axis of log10: the ticks as powers of ten, and as they are.
 POWERS = {"tickprefix": "10<sup>", "ticksuffix": "</sup>", "tickformat": "d"}
 PLAIN = {"tickprefix": "", "ticksuffix": "", "tickformat": ""}
+#: What the x axis counts, by Options.step_axis.
+_STEP_TITLES = {
+    "step_axis": {
+        axis: {"xaxis.title.text": title}
+        for axis, title in {
+            "linear": "step",
+            "log": "step (logarithmic)",
+            "epoch": "epoch",
+            "seconds": "seconds of training",
+        }.items()
+    }
+}
 MARGIN = {"l": 56, "r": 12, "t": 30, "b": 48}
 #: The same with room for a colour bar, kept free from the start: the first number moves nothing.
 COLOURBAR_MARGIN = MARGIN | {"r": 80}
 
 
-def scatter(fill: dict[str, Any], paint: dict[str, str], shown: Any = None, **trace: Any) -> Trace:
-    """A line or markers; `fill_to` is Plotly's own `fill`."""
+def scatter(
+    fill: dict[str, Any],
+    paint: dict[str, str],
+    shown: Any = None,
+    each: str = "",
+    **trace: Any,
+) -> Trace:
+    """A line or markers; `fill_to` is Plotly's own `fill`. With `each`: once per contender.
+
+    Neighbours of one `each` are drawn together: both edges of a band, then the next contender's.
+    """
     if (to := trace.pop("fill_to", None)) is not None:
         trace["fill"] = to
-    meta = {"fill": fill, "paint": paint} | ({"shown": shown} if shown else {})
-    return {"type": "scatter", "meta": meta, **trace}
+    meta: dict[str, Any] = {"fill": fill, "paint": paint} | ({"shown": shown} if shown else {})
+    return {"type": "scatter", "meta": meta | ({"each": each} if each else {}), **trace}
 
 
 def heatmap(
@@ -41,12 +62,13 @@ def layout_of(
     steps: bool = False,
     when: dict[str, Any] | None = None,
     aside: Any = None,
+    each: str = "",
     **more: Any,
 ) -> dict[str, Any]:
     """What all figures share, and what this one says of itself in `meta`."""
     axis = {"zeroline": False, "title": {"standoff": 6, "font": {"size": theme.FONT_PX}}}
     meta = {"title": title, "caption": caption, "alt": alt, "steps": steps}
-    meta |= {"when": when or {}, "aside": aside}
+    meta |= {"when": (_STEP_TITLES if steps else {}) | (when or {}), "aside": aside, "each": each}
     return {
         "meta": meta,
         "uirevision": title,  # constant: a reader's zoom survives new data
@@ -60,7 +82,7 @@ def layout_of(
             "yanchor": "bottom",
             "font": {"size": theme.FONT_PX},
         },
-        "xaxis": _merge(axis, {"title": {"text": "step"}} if steps else {}, x),
+        "xaxis": _merge(axis, x),
         "yaxis": _merge(axis, y),
     } | more
 
@@ -80,10 +102,11 @@ def colourbar(title: str, **more: Any) -> dict[str, Any]:
 
 
 def _merge(*parts: Columns) -> dict[str, Any]:
-    """One dictionary of several; inner dictionaries are merged too."""
+    """One dictionary of several, nothing shared with them; inner dictionaries are merged too."""
     merged: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            merged[key] = _merge(merged[key], value) if both else value
+            mine = merged.get(key)
+            parts_of = (mine, value) if isinstance(mine, Mapping) else (value,)
+            merged[key] = _merge(*parts_of) if isinstance(value, Mapping) else value
     return merged

@@ -18,17 +18,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from engine.errors import EngineError
 from ui.hub import Hub, Viewer
+from ui.outcome_table import OutcomeTable
+from ui.subjects import opener
+from ui.views import Library
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 MEDIA = {".js": "text/javascript", ".css": "text/css"}
-MOST_RUNS = 6  # of one page
+MOST_SUBJECTS = 8  # of one page: six contenders, a difference and a table
 REFUSED = 4403  # close code, after HTTP's 403
 PLOTLY_URL = f"/live/plotly.min.js?v={plotly.__version__}"
 
 
-def routes(hub: Hub) -> Sequence[BaseRoute]:
-    """Everything under /live, fed by `hub`."""
+def routes(hub: Hub, library: Library) -> Sequence[BaseRoute]:
+    """Everything under /live, fed by `hub`; the table to download is read from `library`."""
 
     async def feed(socket: WebSocket) -> None:
         await _feed(hub, socket)
@@ -36,12 +40,16 @@ def routes(hub: Hub) -> Sequence[BaseRoute]:
     async def polled(request: Request) -> Response:
         return await _polled(hub, request)
 
+    async def table(request: Request) -> Response:
+        return await _table(library, request)
+
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "watched": len(hub.watched)})
 
     return [
         WebSocketRoute("/live/feed", feed),
         Route("/live/frames", polled),
+        Route("/live/table.csv", table),
         Route("/live/health", health),
         Route("/live/plotly.min.js", _plotly),
         Route("/live/{name}", _asset),
@@ -59,9 +67,9 @@ def same_origin(connection: HTTPConnection, *, required: bool) -> bool:
     return urlsplit(origin).netloc == connection.headers.get("host")
 
 
-def _asked_runs(connection: HTTPConnection) -> list[str]:
-    runs = [run for run in connection.query_params.get("runs", "").split(",") if run]
-    return list(dict.fromkeys(runs))[:MOST_RUNS]
+def _asked(connection: HTTPConnection) -> list[str]:
+    subjects = [name for name in connection.query_params.get("runs", "").split(",") if name]
+    return list(dict.fromkeys(subjects))[:MOST_SUBJECTS]
 
 
 async def _feed(hub: Hub, socket: WebSocket) -> None:
@@ -70,11 +78,11 @@ async def _feed(hub: Hub, socket: WebSocket) -> None:
         return
     await socket.accept()
     viewer = Viewer()
-    for run in _asked_runs(socket):
-        hub.join(viewer, run)
+    for subject in _asked(socket):
+        hub.join(viewer, subject)
     sender = asyncio.create_task(_send(viewer, socket))
     try:
-        while True:  # all a viewer ever says: the id of a run it has missed a frame of
+        while True:  # all a viewer ever says: the subject it has missed a frame of
             hub.again(viewer, await socket.receive_text())
     except (WebSocketDisconnect, KeyError):  # KeyError: bytes came where text was due
         pass
@@ -91,18 +99,47 @@ async def _send(viewer: Viewer, socket: WebSocket) -> None:
 
 
 async def _polled(hub: Hub, request: Request) -> Response:
-    """Each frame with its length as uint32 before it; `after` holds one number per run."""
+    """Each frame with its length as uint32 before it; `after` holds one number per subject."""
     if not same_origin(request, required=False):
-        return JSONResponse({"error": "This page is from another server."}, status_code=403)
-    runs = _asked_runs(request)
+        return _from_elsewhere()
+    subjects = _asked(request)
     numbers = request.query_params.get("after", "").split(",")
-    after = [int(n) if n.isdecimal() and len(n) < 16 else 0 for n in numbers] + [0] * len(runs)
+    after = [int(n) if n.isdecimal() and len(n) < 16 else 0 for n in numbers] + [0] * len(subjects)
     found = await asyncio.gather(
-        *(hub.since(run, seq) for run, seq in zip(runs, after, strict=False))
+        *(hub.since(subject, seq) for subject, seq in zip(subjects, after, strict=False))
     )
     body = b"".join(struct.pack("<I", len(frame)) + frame for some in found for frame in some)
     headers = {"Cache-Control": "no-store"}
     return Response(body, media_type="application/octet-stream", headers=headers)
+
+
+def _from_elsewhere() -> Response:
+    return JSONResponse({"error": "This page is from another server."}, status_code=403)
+
+
+async def _table(library: Library, request: Request) -> Response:
+    """The table of the contenders named in `rows`, to save."""
+    if not same_origin(request, required=False):
+        return _from_elsewhere()
+
+    def read() -> str:
+        asked = request.query_params.get("rows", "")
+        view = opener(f"table:{asked}", library)()
+        try:
+            assert isinstance(view, OutcomeTable)
+            return view.csv()
+        finally:
+            view.close()
+
+    try:
+        text = await asyncio.to_thread(read)
+    except EngineError as error:
+        return JSONResponse({"error": str(error)}, status_code=404)
+    headers = {
+        "Content-Disposition": 'attachment; filename="comparison.csv"',
+        "Cache-Control": "no-store",
+    }
+    return Response(text, media_type="text/csv", headers=headers)
 
 
 @cache

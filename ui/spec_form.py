@@ -89,11 +89,7 @@ def preset_of(spec: RunSpec) -> str:
 
 
 def _preset_title(name: str) -> str:
-    if name == CUSTOM:
-        return "Custom: your own settings"
-    preset = PRESETS[name]
-    kind = preset.kind.capitalize()
-    return preset.title if preset.title.startswith(kind) else f"{kind}: {preset.title}"
+    return "Custom: your own settings" if name == CUSTOM else words.preset_title(name)
 
 
 def _choose_preset() -> None:

@@ -23,6 +23,19 @@ MARKS: dict[str, tuple[int, str]] = {
     "absent": (6, "not in this phase"),
 }
 
+#: Two runs: log10 of the second's gradient RMS over the first's, centred at "equal". Diverging and
+#: safe for the colour-blind: red where the second's is smaller, blue where it is larger.
+DIFFERENCE_DOMAIN = (-6.0, 6.0)
+DIFFERENCE_SCALE = "RdBu"
+#: What a cell of the difference can be instead of a colour, as MARKS. Each has a colour by its name.
+DIFFERENCE_MARKS: dict[str, tuple[int, str]] = {
+    "zero": (1, "one is exactly 0"),
+    "nonfinite": (2, "one is not finite"),
+    "absent": (3, "one is frozen or not there"),
+    "less": (4, "below 10⁻⁶ times"),
+    "more": (5, "above 10⁶ times"),
+}
+
 LIGHT: dict[str, str] = {
     "background": "#ffffff",
     "text": "#1a2230",
@@ -43,6 +56,8 @@ LIGHT: dict[str, str] = {
     "nonfinite": "#d6009a",
     "frozen": "#bcd3ee",
     "absent": "#e9ebef",
+    "less": "#f2c400",
+    "more": "#00b894",
 }
 DARK: dict[str, str] = LIGHT | {
     "background": "#0e1117",

@@ -3,7 +3,7 @@
 A run of a million steps then costs a page no more than one of a thousand.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Columns:
         self._every = 1
         self._seen = 0
 
-    def add(self, key: int, row: Array) -> None:
+    def add(self, key: int, row: Array | float) -> None:
         """Take the next row; `key` is its step or epoch."""
         place = self._kept
         self._keys[place], self._rows[place] = key, row
@@ -35,6 +35,18 @@ class Columns:
         self._seen += 1
         if self._kept == self.limit:
             self._halve()
+
+    @property
+    def every(self) -> int:
+        """How many rows there were for each that is kept: a power of two."""
+        return self._every
+
+    def kept(self, every: int) -> NDArray[np.intp]:
+        """Places of the rows that would be kept of every `every`-th, itself at least `self.every`.
+
+        Without the newest, unless it is one of them: series of one schedule then share their keys.
+        """
+        return np.arange(0, self._kept, max(1, every // self._every))
 
     def _halve(self) -> None:
         newest_key, newest_row = int(self.keys[-1]), self.rows[-1].copy()
@@ -98,6 +110,13 @@ class Intervals:
         self.loss_min = np.fmin.reduceat(self.loss_min, first)
         self.loss_max = np.fmax.reduceat(self.loss_max, first)
         self.accuracy = np.add.reduceat(self.accuracy, first)
+
+    def of_width(self, width: int) -> "Intervals":
+        """A copy in intervals of `width` steps, itself at least `self.width`."""
+        wider = replace(self, width=width)
+        if width > self.width and len(self.start):
+            wider._merge()
+        return wider
 
     @property
     def centre(self) -> Array:

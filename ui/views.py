@@ -2,32 +2,34 @@
 
 `RunView` reads what is new and holds a bounded part of it; `Display` is what one moment of it
 looks like: words for people and named arrays. Figures and the browser know the arrays by name.
+Whatever else can be looked at (the seeds of one configuration, the difference of two runs, a
+table) is a `View` as well, in a module of its own.
 """
 
-import math
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import store
 from engine.errors import StoreError
+from engine.outcomes import stamp
 from engine.records import EPOCH_NUMBERS, ROW, STATISTICS, EpochEnd, Event, Record
+from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import histograms, summary
-from ui.cells import log10, marks
-from ui.theme import MARKS, PROFILE_RANGE
+from ui import arrays, histograms, states, summary
+from ui.arrays import Named
+from ui.cells import Heat, cells_of
 from ui.thinning import Columns, Intervals
 
 #: Most columns of a heatmap, points of a curve, epochs. More would not be seen: a chart is some
 #: 500 to 1,500 pixels wide.
 LIMIT = 1024
-Named = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,36 +43,120 @@ class Display:
 
     def columns(self) -> dict[str, Any]:
         """All that figures draw from, by name: arrays, texts, the step and the events."""
-        told = {name: self.header[name] for name in ("step", "events")}
+        plain = ("step", "events", "steps_per_epoch")
+        told = {name: self.header[name] for name in plain if name in self.header}
         return {**self.arrays, **self.header["texts"], **told}
+
+
+class View(Protocol):
+    """Anything that can be looked at while it changes. Everything raised is an EngineError."""
+
+    @property
+    def every(self) -> float:
+        """Seconds between two displays, at least: what costs more is shown less often."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of itself."""
+
+    def refresh(self) -> bool:
+        """Read what is new; whether anything was. Cheap where nothing is."""
+
+    def check(self) -> bool:
+        """Ask anew for what may change without a write; whether it did."""
+
+    def display(self) -> Display:
+        """All there is to show, now."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+
+
+class ContenderView(View, Protocol):
+    """A run, or the seeds of one configuration: what stands side by side, and can be compared."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """What is trained; of several seeds, with one of them."""
+
+    def heat(self) -> Heat:
+        """The gradient by layer and step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """How what is looked at is found: engine.runs and engine.contenders, or what a test has instead.
+
+    All raise EngineError for a name that is none, or of nothing that is there.
+    """
+
+    path: Callable[[str], Path]  # of a run's file
+    info: Callable[[str], RunInfo]  # of a run, beside its numbers
+    members: Callable[[str], list[str]]  # runs of a group or a set, or the run itself
+    place: Callable[[str], int] = lambda run: 0  # in the queue, from 1; 0: it does not wait
+
+    def run(self, run: str, kept: Sequence[str] = tuple(STATISTICS)) -> "RunView":
+        """A run, opened."""
+        return RunView(self.path(run), lambda: self.info(run), lambda: self.place(run), kept)
+
+
+def group_of(run: str) -> str:
+    """The seeds of one configuration that a run is one of, by its name; itself where it is alone."""
+    return run.rpartition("-s")[0] or run
 
 
 class RunView:
     """One run, read incrementally. Everything raised is an EngineError.
 
-    path  the run's file
-    info  how to learn of the run beside its numbers, where that is more than the file says
-          (runs.info notices a worker that was killed)
+    path   the run's file
+    info   how to learn of the run beside its numbers, where that is more than the file says
+           (runs.info notices a worker that was killed)
+    place  its place in the queue, from 1; 0 where it does not wait
+    kept   statistics of each record that are held for tables; a screen needs none
     """
 
-    def __init__(self, path: Path, info: Callable[[], RunInfo] | None = None):
+    every = 0.0
+
+    def __init__(
+        self,
+        path: Path,
+        info: Callable[[], RunInfo] | None = None,
+        place: Callable[[], int] = lambda: 0,
+        kept: Sequence[str] = tuple(STATISTICS),
+    ):
         self.path = path
         self.reader = store.Reader(path)
         with _sentences(path):
             self.info = self.reader.run()
-        self._learn = info
+        self._learn, self._find_place = info, place
+        self.place = 0
         self._fresh = True
+        self._heat: Heat | None = None
+        self._rested: tuple[int, ...] | None = None
         layers = self.info.spec.layers
-        self.records = Columns(LIMIT, (len(STATISTICS), layers))
+        self._kept = [ROW[name] for name in kept]
+        self.records = Columns(LIMIT, (len(kept), layers))
+        self.cells = Columns(LIMIT, (2, layers))  # log10 of the gradient and its mark
+        self.seconds = Columns(LIMIT, ())  # of training, at each record
         self.epochs = Columns(LIMIT, (len(EPOCH_NUMBERS),))
         self.curve = Intervals(LIMIT)
         self.pace: list[tuple[float, int]] = []  # seconds of training and steps, lately
         self.first: Record | None = None
+        self._start: Named | None = None  # its profile
         self.newest: Record | None = None
         self.newest_epoch: EpochEnd | None = None
         self.newest_loss: float | None = None
         self.events: list[Event] = []
         self._last = {"record": -1, "steps": -1, "epoch": 0, "version": -1}
+
+    @property
+    def spec(self) -> RunSpec:
+        return self.info.spec
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run will record nothing more."""
+        return self.info.status not in store.OPEN
 
     @property
     def step(self) -> int:
@@ -83,6 +169,11 @@ class RunView:
         """Read what is new; whether anything was."""
         if not self.path.exists():
             raise StoreError(f"The run file {self.path.name} is gone: the run was deleted.")
+        if self._rested is not None:
+            if self._rested == stamp(self.path):
+                return False
+            self.reader, self._rested = store.Reader(self.path), None
+            self._last["version"] = -1
         with _sentences(self.path):
             version = self.reader.connection.execute("PRAGMA data_version").fetchone()[0]
             if version == self._last["version"]:
@@ -100,9 +191,18 @@ class RunView:
 
     def check(self) -> bool:
         """Ask anew for the status, which may change without a write; whether it did."""
-        before = self.info
+        before = (self.info.status, self.info.sentence, self.place)
         self.info = self._learn() if self._learn else self.info
-        return (before.status, before.sentence) != (self.info.status, self.info.sentence)
+        self.place = self._find_place() if self.info.status == store.QUEUED else 0
+        return before != (self.info.status, self.info.sentence, self.place)
+
+    def rest(self) -> None:
+        """Let go of the file until it changes: a table of many runs would hold too many open."""
+        if self._rested is None:
+            seen = stamp(self.path)
+            self.refresh()  # so that nothing comes between the two
+            self.reader.close()
+            self._rested = seen
 
     def close(self) -> None:
         """Let go of the file."""
@@ -123,9 +223,14 @@ class RunView:
             del self.pace[0]
 
     def _read_records(self) -> None:
-        for record in self.reader.records(self._last["record"]):
-            self.records.add(record.step, record.scalars)
-            self._last["record"] = record.step
+        new = self.reader.records(self._last["record"])
+        if new:
+            for record, cells in zip(new, cells_of(new), strict=True):
+                self.records.add(record.step, record.scalars[self._kept])
+                self.cells.add(record.step, cells)
+                self.seconds.add(record.step, record.seconds)
+            self._last["record"] = new[-1].step
+            self._heat = None
         if self.first is None and len(self.records.keys):
             self.first = self.reader.record(int(self.records.keys[0]))
         if self.newest is None or self.newest.step != self._last["record"]:
@@ -137,27 +242,75 @@ class RunView:
             self._last["epoch"] = end.epoch
             self.newest_epoch = end
 
-    def display(self) -> Display:
-        """All there is to show, now. The arrays are copies: reading on does not change them."""
-        growing = {
-            "records": _heatmap(self.records),
-            "curve": _curve(self.curve),
-            "epochs": _epochs(self.epochs),
-        }
-        arrays = {name: array for group in growing.values() for name, array in group.items()}
-        arrays |= _profiles(self.first, self.newest, self.info.spec.layers)
-        arrays |= histograms.arrays(self.newest)
-        arrays |= _guess(self)
-        return Display(
-            header=summary.header(self),
-            arrays=arrays,
-            grows={name: axis for axis, group in growing.items() for name in group},
-            identity={
-                "records": self.records.keys.copy(),
-                "curve": np.stack([self.curve.start, self.curve.count], axis=1),
-                "epochs": self.epochs.keys.copy(),
-            },
+    @property
+    def left(self) -> float | None:
+        """Seconds of training to go; None where they are not known."""
+        speed = summary.pace(self)
+        if self.info.status != store.RUNNING or not speed:
+            return None
+        return (self.info.spec.total_steps - self.step) / speed
+
+    def heat(self) -> Heat:
+        """The gradient by layer and step. The arrays are copies: reading on does not change them."""
+        if self._heat is None:
+            self._heat = self._make_heat()
+        return self._heat
+
+    def _make_heat(self) -> Heat:
+        return Heat(
+            steps=self.cells.keys.copy(),
+            seconds=self.seconds.rows.copy(),
+            log10=self.cells.rows[:, 0].astype(np.float32),
+            marks=self.cells.rows[:, 1].astype(np.uint8),
+            identity=self.cells.keys.copy(),
         )
+
+    def display(self) -> Display:
+        """All there is to show, now."""
+        heat = self.heat()
+        layers = self.info.spec.layers
+        if self._start is None and self.first is not None:
+            self._start = arrays.profile("start", self.first, layers)
+        whole = arrays.profile("now", self.newest, layers)
+        whole |= self._start or arrays.profile("start", None, layers)
+        whole |= histograms.arrays(self.newest)
+        whole |= arrays.guess(self.info.spec, self.step)
+        growing = {
+            "records": arrays.heatmap(heat),
+            "curve": arrays.curve(self.curve),
+            "epochs": arrays.epochs(self.epochs),
+        }
+        identity = {
+            "records": heat.identity,
+            "curve": np.stack([self.curve.start, self.curve.count], axis=1),
+            "epochs": self.epochs.keys.copy(),
+        }
+        return grown(self.header(), whole, growing, identity)
+
+    def header(self) -> dict[str, Any]:
+        """Everything a viewer is told beside the arrays; JSON."""
+        info = self.info
+        took = info.ended - info.started if info.ended and info.started else None
+        state = states.of_run(
+            info.status, step=self.step, place=self.place, left=self.left, took=took
+        )
+        more = {"steps_per_epoch": info.spec.steps_per_epoch, "state": state}
+        return summary.header(self) | more
+
+
+def grown(
+    header: dict[str, Any],
+    whole: Named,
+    growing: dict[str, Named],
+    identity: Named,
+) -> Display:
+    """A display of these; growing and identity by axis."""
+    return Display(
+        header=header,
+        arrays={name: array for group in growing.values() for name, array in group.items()} | whole,
+        grows={name: axis for axis, group in growing.items() for name in group},
+        identity=identity,
+    )
 
 
 class _sentences:  # noqa: N801  a context manager used as a word
@@ -171,56 +324,3 @@ class _sentences:  # noqa: N801  a context manager used as a word
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (sqlite3.Error, zlib.error, ValueError, TypeError, IndexError)):
             raise StoreError(f"The run file {self.path.name} is damaged: {error}.") from error
-
-
-def _heatmap(records: Columns) -> Named:
-    return {
-        "steps": records.keys.astype(np.uint32),
-        "grad_log10": log10(records.rows[:, ROW["grad_rms"]]),
-        "marks": marks(records.rows),
-    }
-
-
-def _curve(curve: Intervals) -> Named:
-    count = np.maximum(curve.count, 1)
-    return {
-        "curve_steps": curve.centre,
-        "loss_mean": (curve.loss / count).astype(np.float32),
-        "loss_min": curve.loss_min.astype(np.float32),
-        "loss_max": curve.loss_max.astype(np.float32),
-        "accuracy_mean": (curve.accuracy / count).astype(np.float32),
-    }
-
-
-def _epochs(epochs: Columns) -> Named:
-    columns = {
-        f"epoch_{name}": epochs.rows[:, place].astype(np.float32)
-        for place, name in enumerate(EPOCH_NUMBERS)
-        if name != "seconds"
-    }
-    return {"epoch_steps": epochs.keys.astype(np.uint32)} | columns
-
-
-def _profiles(first: Record | None, newest: Record | None, layers: int) -> Named:
-    arrays: Named = {}
-    for name, record in {"now": newest, "start": first}.items():
-        scalars = record.scalars if record else np.full((len(STATISTICS), layers), np.nan)
-        value = log10(scalars[ROW["grad_rms"]])
-        code = marks(scalars[None])[0]
-        floor, ceiling = PROFILE_RANGE
-        arrays[f"profile_{name}"] = np.where(code == 0, value, np.nan).astype(np.float32)
-        low = np.isin(code, [MARKS["below"][0], MARKS["zero"][0]])
-        high = np.isin(code, [MARKS["above"][0], MARKS["nonfinite"][0]])
-        off = np.where(low, floor + 0.5, np.where(high, ceiling - 0.5, np.nan))
-        arrays[f"profile_{name}_off"] = off.astype(np.float32)
-    return arrays
-
-
-def _guess(view: RunView) -> Named:
-    """Two points each of the loss and accuracy of guessing, over the steps so far."""
-    classes = len(view.info.spec.data_set.classes)
-    return {
-        "guess_steps": np.array([0, max(view.step, 1)], np.uint32),
-        "guess_loss": np.full(2, math.log(classes), np.float32),
-        "guess_accuracy": np.full(2, 1 / classes, np.float32),
-    }

@@ -5,6 +5,7 @@ from typing import Any
 
 from engine import store
 from engine.data_sets import DATA_SETS
+from engine.presets import PRESETS
 from engine.spec import RunSpec
 from engine.store import RunInfo
 
@@ -155,6 +156,13 @@ def against(spec: RunSpec) -> str:
     """`differences` as a sentence."""
     differing = differences(spec)
     return f"Against the baseline: {differing}." if differing else "The baseline itself."
+
+
+def preset_title(name: str) -> str:
+    """A preset where all are listed: its title, and whether it is published or controlled."""
+    preset = PRESETS[name]
+    kind = preset.kind.capitalize()
+    return preset.title if preset.title.startswith(kind) else f"{kind}: {preset.title}"
 
 
 def _data(fields: Fields) -> str:

@@ -1,0 +1,218 @@
+// The Compare page's live component: contenders side by side on the same axes and colours.
+
+import { axisEnd } from "./bindings.js";
+import { Board, make, mounted } from "./board.js";
+import { Chart } from "./charts.js";
+import { Feed } from "./feed.js";
+import { decode, RunState } from "./frames.js";
+import { drawKey, put, showLegend } from "./legend.js";
+import { Table } from "./table.js";
+
+const HOLD = 700; // ms that contenders just opened have to bring numbers before they are drawn without
+
+const HEADS = 100; // ms between two looks at what the words say
+
+class Compare extends Board {
+  constructor(root) {
+    super(root);
+    this.states = new Map(); // subject -> RunState
+    this.heads = new Map(); // contender -> what stands above its heatmap
+    this.marks = new Map(); // contender -> legend of its heatmap
+    root.classList.add("vgl-comparison");
+    this.makeLine();
+    this.invitation = make("p", "vgl-invitation", root);
+    this.scale = make("div", "vgl-scale", root);
+    this.grid = make("div", "vgl-charts vgl-compare", root);
+    this.table = new Table(this.grid);
+  }
+
+  /** Take what Python says now. Only other subjects open another feed; charts of who stays, stay. */
+  update({ data: [data], setStateValue }) {
+    const before = this.data;
+    this.setStateValue = setStateValue;
+    this.data = data;
+    this.contenders = data.contenders.map((own) => ({ ...own, run: this.state(own.id) }));
+    this.theme();
+    this.build();
+    if (JSON.stringify(data.subjects) !== JSON.stringify(before?.subjects)) this.open(data.subjects);
+    if (data.known_open !== before?.known_open) this.reported = undefined;
+    this.showHeads();
+    this.report();
+    this.wantAll();
+    this.needPlotly();
+  }
+
+  state(subject) {
+    if (!this.states.has(subject)) this.states.set(subject, new RunState(subject));
+    return this.states.get(subject);
+  }
+
+  /** Charts in the order of the page; those that were there already keep their nodes and their zoom. */
+  build() {
+    const { figures, contenders, difference, table, invitation } = this.data;
+    const wanted = contenders.length
+      ? [
+        ...contenders.map(({ id }) => ["gradient_heatmap", id]),
+        ["gradient_by_depth", ""],
+        ...(difference ? [["difference_heatmap", difference]] : []),
+        ...["layer_histogram", "loss", "accuracy"].map((name) => [name, ""]),
+      ]
+      : [];
+    const there = new Map(this.charts.map((chart) => [chart.key, chart]));
+    this.charts = wanted.map(([name, subject]) => {
+      const key = name === "gradient_heatmap" ? `${name} ${subject}` : name;
+      const chart = there.get(key) ?? this.makeChart(name, subject, figures[name]);
+      there.delete(key);
+      this.grid.append(chart.frame);
+      return Object.assign(chart, { key });
+    });
+    for (const chart of there.values()) chart.remove(this.Plotly);
+    const ids = new Set(contenders.map(({ id }) => id));
+    for (const kept of [this.heads, this.marks]) for (const id of kept.keys()) if (!ids.has(id)) kept.delete(id);
+    this.grid.dataset.count = contenders.length;
+    this.scale.hidden = !contenders.length;
+    this.grid.hidden = !contenders.length && !table;
+    put(this.invitation, contenders.length || table ? "" : invitation);
+    this.invitation.hidden = Boolean(contenders.length || table);
+    this.drawScale();
+  }
+
+  makeChart(name, subject, figure) {
+    const chart = new Chart({
+      name, figure, subject, parent: this.grid, wanted: () => this.schedule(),
+      context: () => this.context(name, subject),
+      onLegend: name === "gradient_heatmap" ? (entries) => this.showMarks(subject, entries) : undefined,
+    });
+    if (name === "gradient_heatmap") this.heads.set(subject, makeHead(chart.head));
+    return chart;
+  }
+
+  context(name, subject) {
+    const { options, themes, ticks } = this.data;
+    const sides = {
+      gradient_heatmap: () => this.contenders.filter(({ id }) => id === subject),
+      difference_heatmap: () => [{ run: this.state(this.data.difference) }],
+    }[name]?.() ?? this.contenders;
+    const [a, b] = this.contenders.map(({ label }) => label);
+    const common = { Plotly: this.Plotly, options, colours: themes[this.mode], look: this.look, ticks };
+    const told = { a, b, line: sides[0]?.run.header.line ?? "" };
+    return { ...common, sides, end: axisEnd(this.contenders, options.step_axis), told };
+  }
+
+  open(subjects) {
+    this.feed?.stop();
+    this.feed = null;
+    clearTimeout(this.holding);
+    for (const subject of this.states.keys()) if (!subjects.includes(subject)) this.states.delete(subject);
+    const news = this.contenders.some(({ run }) => !run.seq);
+    this.holdUntil = news ? performance.now() + HOLD : 0;
+    if (!subjects.length) return;
+    if (news) this.holding = setTimeout(() => { this.holdUntil = 0; this.wantAll(); }, HOLD);
+    this.feed = new Feed({
+      subjects,
+      seq: (subject) => this.state(subject).seq,
+      onFrame: (buffer) => this.take(buffer),
+      onState: (state, words) => this.showConnection(state, words),
+    });
+  }
+
+  take(buffer) {
+    const frame = decode(buffer);
+    const state = this.states.get(frame.header.run);
+    if (!state) return;
+    if (!state.apply(frame)) { this.feed.again(state.id); return; }
+    this.report();
+    this.wantHeads();
+    if (this.contenders.every(({ run }) => run.seq)) this.holdUntil = 0;
+    this.wantAll();
+  }
+
+  /** Draw what has changed; contenders just opened wait a moment for their first numbers. */
+  wantAll() {
+    if (performance.now() < this.holdUntil) return;
+    for (const chart of this.charts) chart.dirty = true;
+    this.schedule();
+  }
+
+  /** Tell Python, once, when all have ended or something runs again: it reruns the page then. */
+  report() {
+    const { table, known_open } = this.data;
+    const states = [...this.contenders.map(({ run }) => run), ...(table ? [this.state(table)] : [])];
+    if (!states.length || !states.every(({ seq, header }) => seq || header.error)) return;
+    const open = states.some(({ header }) => isOpen(header));
+    this.root.dataset.open = open;
+    if (open === known_open || open === this.reported) return;
+    this.reported = open;
+    // The page redraws for this; what has just begun shows its first numbers before that.
+    setTimeout(() => this.reported === open && !this.stopped && this.setStateValue("open", open), open ? HOLD : 0);
+  }
+
+  /** Words change with every frame of every contender; a person reads them a few times a second. */
+  wantHeads() {
+    this.telling ??= setTimeout(() => { this.telling = undefined; if (!this.stopped) this.showHeads(); }, HEADS);
+  }
+
+  showHeads() {
+    const { table, difference } = this.data;
+    const faults = [];
+    for (const { id, label, run, ...key } of this.contenders) {
+      const { error, state = "", progress = 0, tone } = run.header;
+      const head = this.heads.get(id);
+      drawKey(head.key, { kind: "line", ...key });
+      put(head.label, label);
+      put(head.state, error ? "not shown" : state);
+      head.state.title = error ?? state;
+      head.bar.style.width = `${100 * progress}%`;
+      head.place.dataset.tone = error ? "bad" : tone ?? "plain";
+      if (error) faults.push(`${label}: ${error}`);
+    }
+    const others = [difference, table].filter(Boolean).map((subject) => this.state(subject).header);
+    if (!faults.length) faults.push(...others.flatMap(({ error }) => error ?? []));
+    if (!this.broken) put(this.words, faults.join(" "));
+    this.root.dataset.tone = faults.length ? "bad" : "plain";
+    this.table.show(table, table ? this.state(table).header : {}, this.contenders);
+  }
+
+  /** One colour scale for all heatmaps, as wide as its words need. */
+  drawScale() {
+    const { title, stops, ticks, words } = this.data.scale;
+    if (this.scaleWords) { put(this.scaleWords, words); return; }
+    make("span", "vgl-scale-title", this.scale).textContent = title;
+    const bar = make("div", "vgl-scale-bar", this.scale);
+    const colours = stops.map(([place, colour]) => `${colour} ${100 * place}%`);
+    make("div", "vgl-scale-colours", bar).style.background = `linear-gradient(90deg, ${colours.join(", ")})`;
+    for (const [place, text] of ticks) {
+      const tick = make("span", "vgl-scale-tick", bar);
+      tick.style.left = `${100 * place}%`;
+      tick.textContent = text;
+    }
+    this.markWords = make("div", "vgl-legend", this.scale);
+    this.scaleWords = make("p", "vgl-scale-words", this.scale);
+    put(this.scaleWords, words);
+  }
+
+  /** The marks that occur in any heatmap, beside the scale. */
+  showMarks(contender, entries) {
+    this.marks.set(contender, entries);
+    showLegend(this.markWords, new Map([...this.marks.values()].flatMap((some) => [...some])));
+  }
+}
+
+/** Colour key, label, state and progress above a heatmap. */
+function makeHead(parent) {
+  const place = make("div", "vgl-side", parent);
+  parent.prepend(place);
+  const first = make("div", "vgl-side-name", place);
+  const head = { place, key: make("span", "", first), label: make("span", "vgl-side-label", first) };
+  head.state = make("div", "vgl-side-state", place);
+  head.bar = make("div", "vgl-bar", make("div", "vgl-progress", place));
+  return head;
+}
+
+function isOpen({ status, seeds, open }) {
+  return Boolean(open) || status === "queued" || status === "running" || (seeds?.running ?? 0) + (seeds?.waiting ?? 0) > 0;
+}
+
+export function mount(component) {
+  return mounted(Compare, ["live.css", "compare.css", "table.css"], component);
+}

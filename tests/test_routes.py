@@ -1,0 +1,168 @@
+"""The routes under /live: who is answered, with what, and who is refused."""
+
+import csv
+import gzip
+import io
+import json
+import struct
+import time
+
+import folders
+import made_up
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+from test_hub import append, hub_of
+
+from ui import frames, routes
+
+HERE = {"origin": "http://testserver"}
+
+
+@pytest.fixture
+def library(tmp_path):
+    """A folder with one running run "a" and one finished run "b"."""
+    return folders.two_runs(tmp_path)
+
+
+@pytest.fixture
+def client(library):
+    feed = hub_of(library)
+    with TestClient(
+        Starlette(routes=list(routes.routes(feed, folders.library(library))))
+    ) as client:
+        yield client
+        client.portal.call(feed.stop)
+
+
+def polled(client, runs, after):
+    answer = client.get("/live/frames", params={"runs": runs, "after": after})
+    body, found = answer.content, []
+    while body:
+        (length,) = struct.unpack_from("<I", body)
+        found.append(frames.decode(body[4 : 4 + length]))
+        body = body[4 + length :]
+    return found
+
+
+def test_the_feed_sends_each_run_that_is_asked_for(client):
+    with client.websocket_connect("/live/feed?runs=a,b,nonsense", headers=HERE) as socket:
+        headers = [frames.decode(socket.receive_bytes())[0] for _ in range(3)]
+    assert {header["run"] for header in headers} == {"a", "b", "nonsense"}
+    errors = {header["run"]: header.get("error") for header in headers}
+    assert errors == {"a": None, "b": None, "nonsense": "There is no run nonsense."}
+
+
+def test_a_viewer_that_sees_a_gap_can_ask_for_everything(client):
+    with client.websocket_connect("/live/feed?runs=a", headers=HERE) as socket:
+        first = socket.receive_bytes()
+        socket.send_text("a")
+        again = socket.receive_bytes()
+    assert frames.decode(again)[0]["full"]
+    assert frames.decode(again)[1]["steps"].tolist() == frames.decode(first)[1]["steps"].tolist()
+
+
+@pytest.mark.parametrize("headers", [{}, {"origin": "http://evil.example"}, {"origin": "null"}])
+def test_the_feed_refuses_other_origins_and_none(client, headers):
+    with (
+        pytest.raises(WebSocketDisconnect) as refused,
+        client.websocket_connect("/live/feed?runs=a", headers=headers),
+    ):
+        pass
+    assert refused.value.code == routes.REFUSED
+
+
+def test_polling_gives_the_same_frames_and_then_only_what_is_new(client, library):
+    [(whole, arrays)] = polled(client, "a", "0")
+    assert whole["full"]
+    assert len(arrays["steps"]) > 30
+    assert polled(client, "a", whole["seq"]) == []
+    append(library, 128)
+    for _ in range(100):
+        if found := polled(client, "a", whole["seq"]):
+            break
+        time.sleep(0.01)
+    [(header, arrays)] = found
+    assert (header["full"], header["seq"]) == (False, whole["seq"] + 1)
+    assert arrays["steps"].tolist() == [128]
+    assert polled(client, "a", "999")[0][0]["full"]  # from before the server's restart
+
+
+def test_polling_refuses_other_origins_and_tells_of_unknown_runs(client):
+    answer = client.get("/live/frames?runs=a", headers={"origin": "http://evil.example"})
+    assert answer.status_code == 403
+    [(header, _)] = polled(client, "../../etc/passwd", "x")
+    assert header["error"].startswith("There is no run")
+
+
+def test_plotly_comes_from_the_package_compressed_and_for_good(client):
+    answer = client.get(routes.PLOTLY_URL)
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.content.startswith(b"/**\n* plotly.js")
+    assert len(gzip.decompress(routes.plotly_gzipped())) == len(answer.content)
+
+
+def test_assets_are_checked_for_upgrades_and_nothing_else_is_served(client):
+    answer = client.get("/live/live.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["cache-control"] == "no-cache"
+    tag = {"if-none-match": answer.headers["etag"]}
+    assert client.get("/live/live.js", headers=tag).status_code == 304
+    for name in ("nothing.js", "..%2fapp.py", "%2e%2e%2fui%2fhub.py", ".gitkeep"):
+        assert client.get(f"/live/{name}").status_code == 404
+
+
+def test_health_says_ok(client):
+    assert json.loads(client.get("/live/health").content) == {"status": "ok", "watched": 0}
+
+
+def test_a_page_gets_six_contenders_their_difference_and_their_table(client, library):
+    for name in "cdef":
+        made_up.run_file(library / f"{name}.sqlite", made_up.sigmoid_items(20))
+    asked = [*"abcdef", "difference:epoch:a:b", "table:a:b:c:d:e:f"]
+    url = f"/live/feed?runs={','.join([*asked, 'a', 'one-too-many'])}"
+    with client.websocket_connect(url, headers=HERE) as socket:
+        found = [frames.decode(socket.receive_bytes()) for _ in asked]
+    assert {header["run"] for header, _ in found} == {*asked}
+    assert not any("error" in header for header, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("difference:step:a:none", "There is no run none."),
+        ("difference:hours:a:b", "names no difference"),
+        ("table:none", "There is no run none."),
+        ("riddle:a", "names nothing to look at"),
+    ],
+)
+def test_subjects_that_name_nothing_are_told_by_sentence(client, subject, words):
+    with client.websocket_connect(f"/live/feed?runs={subject}", headers=HERE) as socket:
+        header, _ = frames.decode(socket.receive_bytes())
+    assert header["run"] == subject
+    assert words in header["error"]
+    [(header, _)] = polled(client, subject, "0")
+    assert words in header["error"]
+
+
+def test_the_table_can_be_saved_as_csv(client):
+    answer = client.get("/live/table.csv?rows=a:b:none")
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="comparison.csv"'
+    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(line["row"], line["id"]) for line in lines] == [
+        ("contender", "a"), ("seed", "a"), ("contender", "b"), ("seed", "b")
+    ]  # fmt: skip
+    assert float(lines[0]["test_accuracy"]) == 0.1 + 0.0105 * 2
+    assert lines[2]["status"] == "finished"
+
+
+def test_a_table_of_nothing_and_one_for_another_page_are_refused(client):
+    for asked in ("", "none", "../../etc/passwd"):
+        answer = client.get("/live/table.csv", params={"rows": asked})
+        assert answer.status_code == 404
+        assert answer.json()["error"].endswith(".")
+    elsewhere = {"origin": "http://evil.example"}
+    assert client.get("/live/table.csv?rows=a", headers=elsewhere).status_code == 403
