@@ -42,9 +42,10 @@ export class Chart {
     this.wanted = wanted;
     this.size = new ResizeObserver(() => this.want());
     this.size.observe(this.plot);
-    this.sight = new IntersectionObserver(([entry]) => {
-      this.inSight = entry.isIntersecting;
-      this.edge = entry.intersectionRatio < 0.35;
+    this.sight = new IntersectionObserver((entries) => {
+      const now = entries.at(-1); // on a busy machine several moments come at once, oldest first
+      this.inSight = now.isIntersecting;
+      this.edge = now.intersectionRatio < 0.35;
       if (this.inSight && this.dirty) this.wanted();
     }, { threshold: [0, 0.35] });
     this.sight.observe(this.plot);
@@ -132,11 +133,13 @@ export class Chart {
       layout[axis].title.font = { size: look.px };
     }
     if (steps) stepAxis(layout, context, this.figure.data[0].type === "heatmap");
+    const room = height - layout.margin.b - layout.margin.t;
     const names = deepest(sides);
     if (layout.xaxis.type === "category") Object.assign(layout.xaxis, layers(names, 0.4));
     if (layout.yaxis.type === "category") {
-      Object.assign(layout.yaxis, layers(names, 0.5), ticks(names, height - layout.margin.b - 10, look.px));
+      Object.assign(layout.yaxis, layers(names, 0.5), ticks(names, room, look.px));
     }
+    layout.yaxis.dtick = roomy(layout.yaxis, room, look.px);
     for (const axis of ["xaxis", "yaxis"]) {
       const range = this.zoom[this.zoomed(axis, options)];
       if (!range) continue;
@@ -257,6 +260,13 @@ function ticks(names, room, px) {
   const last = names.length - 1;
   const shown = names.filter((_, place) => place === last || (place % every === 0 && place <= last - every));
   return { tickmode: "array", tickvals: shown, ticktext: shown };
+}
+
+/** The distance between two ticks, doubled until their labels have room. */
+function roomy({ dtick, range }, room, px) {
+  if (!dtick || !range) return dtick;
+  const most = room / (1.25 * px);
+  return dtick * 2 ** Math.max(0, Math.ceil(Math.log2((range[1] - range[0]) / dtick / most)));
 }
 
 function stepAxis(layout, { sides, options, colours, look, ticks, end }, overCells) {

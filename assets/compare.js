@@ -10,6 +10,7 @@ import { Table } from "./table.js";
 
 const HOLD = 700; // ms that contenders just opened have to bring numbers before they are drawn without
 
+const BANDS = " Shaded: the middle half of the seeds; paler: lowest to highest.";
 const HEADS = 100; // ms between two looks at what the words say
 
 class Compare extends Board {
@@ -95,7 +96,8 @@ class Compare extends Board {
     }[name]?.() ?? this.contenders;
     const [a, b] = this.contenders.map(({ label }) => label);
     const common = { Plotly: this.Plotly, options, colours: themes[this.mode], look: this.look, ticks };
-    const told = { a, b, line: sides[0]?.run.header.line ?? "" };
+    const bands = this.contenders.some(({ run }) => run.header.seeds?.of > 1) ? BANDS : "";
+    const told = { a, b, bands, line: sides[0]?.run.header.line ?? "" };
     return { ...common, sides, end: axisEnd(this.contenders, options.step_axis), told };
   }
 

@@ -94,11 +94,16 @@ def start(contenders: Sequence[Contender]) -> list[str]:
 
 
 def _round_robin(seeds: Sequence[Sequence[RunSpec]]) -> Iterator[tuple[int, int, RunSpec]]:
-    """(contender, seed, spec), each counted from 0."""
+    """(contender, seed, spec), each counted from 0.
+
+    The first contender, which the others are compared with, comes first; of the others those that
+    take longest: last, they would leave all workers but their own with nothing to do.
+    """
     for seed in range(max(map(len, seeds), default=0)):
-        for number, specs in enumerate(seeds):
-            if seed < len(specs):
-                yield number, seed, specs[seed]
+        turn = [(number, specs[seed]) for number, specs in enumerate(seeds) if seed < len(specs)]
+        turn[1:] = sorted(turn[1:], key=lambda one: -_typical_seconds(one[1]))
+        for number, spec in turn:
+            yield number, seed, spec
 
 
 def _typical_seconds(spec: RunSpec) -> float:
@@ -139,7 +144,13 @@ def newest(count: int) -> list[str]:
     """The newest groups and single runs, newest first, without opening a file."""
     subjects = sorted({_group(run) for run in _names("*")})
     # Stable: the contenders of one set stay in their own order.
-    return sorted(subjects, key=lambda subject: subject.partition("-c")[0], reverse=True)[:count]
+    return sorted(subjects, key=set_of, reverse=True)[:count]
+
+
+def set_of(subject: str) -> str:
+    """The set of a group, or of one of its runs; a single run's own id."""
+    match = _SUBJECT.fullmatch(subject)
+    return match[1] if match else subject
 
 
 def _group(run: str) -> str:

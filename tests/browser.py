@@ -137,9 +137,14 @@ class Visitor:
         self.page.set_viewport_size({"width": 1280, "height": height})
         self.errors, self.addresses = [], []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        self.page.on("console", self._hear)
         self.page.on("request", lambda request: self.addresses.append(request.url))
         self.page.on("websocket", lambda socket: self.addresses.append(socket.url))
+
+    def _hear(self, said):
+        # On a page that is not the first, Streamlit looks for itself below the page's address first.
+        if said.type == "error" and not re.search(r"/\w+/_stcore/", said.location["url"]):
+            self.errors.append(f"{said.text} {said.location['url']}")
 
     def open(self, query=""):
         """The Lab by a link, until its charts are drawn, with or without data."""

@@ -1,7 +1,6 @@
 """The Compare page through a real browser: two runs, six runs, a ladder, links, and a killed worker."""
 
 import re
-import time
 
 import pytest
 from browser import Recording, number, wait_for
@@ -45,8 +44,8 @@ def made(**fields):
 
 
 def finished(*subjects):
-    every = [run for subject in subjects for run in contenders.members(subject)]
-    wait_for(lambda: all(runs.info(run).status == store.FINISHED for run in every), "it never ends")
+    for run in [run for subject in subjects for run in contenders.members(subject)]:
+        wait_for(lambda run=run: runs.info(run).status == store.FINISHED, f"{run} never ends")
 
 
 def test_a_person_starts_two_runs_together_and_sees_both_advance_and_differ(visitors):
@@ -88,7 +87,7 @@ def test_the_link_of_a_comparison_opens_the_same_picture_elsewhere(visitors):
     for visitor in (first, second):
         for subject in subjects:
             wait_for_step(visitor, subject, 60)
-        visitor.says("Weight histogram")
+        visitor.says("Weight histograms, layer 2")
         expect(visitor.page.locator("[data-chart=accuracy]")).to_be_visible()
         wait_for(lambda v=visitor: v.chart("accuracy", "chart.data?.length ?? 0"), "no accuracy")
         pictures.append(
@@ -119,23 +118,25 @@ def test_contenders_share_one_colour_domain_and_one_range_of_steps(visitors):
     assert told[0][0][1] >= 110
 
 
-def test_six_live_runs_are_redrawn_at_least_once_a_second_each(visitors, library):
+def test_six_live_runs_are_all_redrawn_again_and_again(visitors, library):
     recordings = [Recording() for _ in range(6)]
     try:
         names = [recording.__enter__().run for recording in recordings]
         visitor = opened(visitors(height=800), f"?runs={','.join(names)}")
-        for name in names[:3]:
+        for name in names:
             wait_for_step(visitor, name, 10)
         in_sight = visitor.evaluate(
             "[...document.querySelectorAll('[data-chart]')].filter(chart => {"
             " const box = chart.getBoundingClientRect();"
             " return box.top >= 0 && box.bottom <= innerHeight; }).length"
         )
-        assert in_sight >= 3
-        before = visitor.evaluate(TIMES)
-        time.sleep(10)
-        after = visitor.evaluate(TIMES)
-        assert all(newer > older for older, newer in zip(before, after, strict=True))
+        assert in_sight == 6
+        for _ in range(3):  # how often is measured in benchmarks/comparison.py, on a quiet machine
+            before = visitor.evaluate(TIMES)
+            wait_for(
+                lambda: all(map(float.__gt__, map(float, visitor.evaluate(TIMES)), before)),  # noqa: B023
+                "a chart stands still",
+            )
     finally:
         for recording in recordings:
             recording.end()
@@ -159,12 +160,12 @@ def test_the_ladder_s_table_fills_in_sorts_and_is_downloaded(visitors):
     set_id = visitor.evaluate("new URL(location).searchParams.get('ladder')")
     finished(set_id)
     wait_for(
-        lambda: all("–" not in rows.nth(i).locator("td").nth(2).inner_text() for i in range(10)),
+        lambda: all("–" not in rows.nth(i).locator("[data-column=test_accuracy]").inner_text() for i in range(10)),
         "a test accuracy is missing",
     )
     visitor.page.locator(".vgl-table th", has_text="Test accuracy").get_by_role("button").click()
     shown = [
-        number(re.search(r"[\d.]+", rows.nth(i).locator("td").nth(2).inner_text())[0])
+        number(re.search(r"[\d.]+", rows.nth(i).locator("[data-column=test_accuracy]").inner_text())[0])
         for i in range(10)
     ]
     assert shown == sorted(shown) or shown == sorted(shown, reverse=True)

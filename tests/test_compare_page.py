@@ -182,7 +182,8 @@ def test_a_new_one_starts_from_the_run_that_the_lab_shows():
     page.get_by_key("compare_remedies").set_value(["skip_every"]).run()
     press(page, "compare_add")
     press(page, "start_together")
-    assert runs.newest(1)[0].spec == RunSpec(depth=9, epochs=40, skip="every", skip_every=2)
+    (new,) = contenders.members(shown(page)[0])
+    assert runs.info(new).spec == RunSpec(depth=9, epochs=40, skip="every", skip_every=2)
 
 
 def test_what_cannot_be_built_is_a_sentence_beside_its_line_and_the_rest_starts():

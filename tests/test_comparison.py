@@ -23,10 +23,12 @@ LONGEST = made_up.recorded_steps(300)[-1]  # steps of the second of three made-u
 
 def display(path, layers, last):
     """A made-up run, as its viewers get it, with the bands that a group of seeds has."""
-    items = [
-        made_up.record(step, made_up.dying(layers, -1.9 if step > 40 else -1.0))
-        for step in made_up.recorded_steps(last)
-    ]
+    items = []
+    for step in made_up.recorded_steps(last):
+        rms = made_up.dying(layers, -1.9 if step > 40 else -1.0)
+        if layers == 8:
+            rms[1] = 0.0  # a mark in the heatmap, a cross on the profile
+        items.append(made_up.record(step, rms))
     items += [made_up.batches(0, last, spike=9.0)]
     items += [made_up.epoch_end(1 + place, 1 + place * 20) for place in range(last // 20)]
     made_up.run_file(path, items, status=made_up.store.FINISHED, depth=layers - 1)
@@ -344,7 +346,7 @@ const told = given.cases.map(({ figure, options, colours, sides: count }) => {
   const traces = filled(given.figures[figure], some, options, colours);
   const filledIn = traces.map(({ x, y, z, text, customdata, name, line, marker, fillcolor, colorscale }) =>
     [x, y, z, text, customdata, name, line, marker, fillcolor, colorscale].map((part) => plain(part) ?? null));
-  return [axisEnd(some, options.step_axis), filledIn];
+  return [axisEnd(some, options.step_axis), filledIn, traces.every(({ visible }) => visible)];
 });
 console.log(JSON.stringify(told));
 """
@@ -416,7 +418,8 @@ def test_the_browser_fills_every_figure_with_what_python_fills_it_with(
     templates = {f"lab {name}": told for name, told in live.figures_json().items()}
     templates |= comparison_live.figures_json()
     told = node(FILL, sides=looks, cases=cases, figures=templates)
-    for case, (end, drawn), (wanted_end, wanted) in zip(cases, told, expected, strict=True):
+    for case, (end, drawn, seen), (wanted_end, wanted) in zip(cases, told, expected, strict=True):
+        assert seen, case
         assert end == pytest.approx(wanted_end), case
         assert len(drawn) == len(wanted), case
         for mine, theirs in zip(wanted, drawn, strict=True):
@@ -462,7 +465,8 @@ def test_rows_are_sorted_by_value_and_what_has_none_comes_last_either_way(node):
 def test_a_side_that_changed_nothing_that_is_shown_has_the_same_stamp(node, displays, tmp_path):
     """What makes six live runs cheap: a chart is drawn again only where what it shows has changed."""
     one = displays[0]
-    header = one.header | {"line": "another line", "measured_at": 1}
+    texts = one.header["texts"] | {"gradient_aside": "other words"}
+    header = one.header | {"line": "another line", "measured_at": 1, "texts": texts}
     longer = one.arrays | {"loss_mean": np.append(one.arrays["loss_mean"], np.float32(1))}
     later = replace(one, header=header, arrays=longer)
     for name, change in {

@@ -150,14 +150,19 @@ def test_the_first_seed_of_each_comes_before_the_second_of_any():
     ]
 
 
+def test_of_all_but_the_first_the_longest_start_first():
+    groups = contenders.start([contender(epochs=n) for n in (1, 1, 9, 1, 4)])
+    assert taken() == [f"{groups[n]}-s01" for n in (0, 2, 4, 1, 3)]
+
+
 def test_a_run_pressed_after_a_ladder_does_not_wait_for_all_of_it(clock):
     ladder = contenders.start(contenders.ladder(["controlled"], data="digits", epochs=1))
     assert len(ladder) == 10
     clock[0] += 15  # two of the ladder's ten are due by then
     single = runs.start(RunSpec(**SMALL))
     assert runs.queue_position(single) == 3
-    assert runs.queue_position(f"{ladder[1]}-s01") == 2
-    assert runs.queue_position(f"{ladder[2]}-s01") == 4
+    assert runs.queue_position(f"{ladder[0]}-s01") == 1
+    assert sorted(runs.queue_position(f"{group}-s01") for group in ladder) == [1, 2, *range(4, 12)]
     assert taken().index(single) == 2
 
 
@@ -245,3 +250,10 @@ def test_the_ladder_of_both_forms_has_the_published_ones_behind():
 def test_an_unknown_form_is_refused_by_sentence():
     with pytest.raises(SpecError, match=r"form is wild; it must be one of controlled, published\."):
         contenders.ladder(["wild"])
+
+
+def test_an_id_whose_last_part_begins_with_c_is_no_group_s():
+    """One id in sixteen is like that."""
+    assert contenders.set_of("20261123-140509-c3fa") == "20261123-140509-c3fa"
+    assert contenders.set_of("20261123-140509-c3fa-c02") == "20261123-140509-c3fa"
+    assert contenders.set_of("20261123-140509-c3fa-c02-s01") == "20261123-140509-c3fa"

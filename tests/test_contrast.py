@@ -74,6 +74,10 @@ def test_of_more_than_three_only_those_that_differ_are_named():
     names = ["A", "B", "C", "D"]
     one = Difference("activation", ("sigmoid", "relu", "sigmoid", "sigmoid"))
     assert contrast.sentence(one, names) == "**activation:** relu (B), else sigmoid"
+    idle = Difference("std", ("–", "0.05", "0.05", "1"))
+    assert contrast.sentence(idle, names) == "**std:** 1 (D), else 0.05"
+    idle = Difference("std", ("–", "–", "–", "1"))
+    assert contrast.sentence(idle, names) == "**std:** 1 (D)"
     four = Difference("seed", ("1", "2", "3", "4"))
     assert contrast.sentence(four, names) == "**seed:** 1 (A), 2 (B), 3 (C), 4 (D)"
 

@@ -181,6 +181,15 @@ def test_nonsense_in_a_comparisons_link_is_ignored_with_one_sentence(name):
     assert ignored[name].startswith(sentence)
 
 
+def test_a_link_may_say_it_in_the_words_of_the_lab():
+    parameters = {"kind": ["weight"], "layer": ["3"], "data": ["moons"], "epochs": ["7"]}
+    wanted = links.Comparison(
+        histograms="weight", histogram_layer=3, new_data="moons", new_epochs=7
+    )
+    assert links.read_comparison(parameters) == (wanted, {})
+    assert set(links.ALSO) <= links.LAB
+
+
 def test_a_setting_given_twice_is_ignored():
     _, ignored = links.read_comparison({"align": ["step", "epoch"]})
     assert ignored == {"align": "align is given 2 times; once is allowed."}

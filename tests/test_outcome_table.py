@@ -252,11 +252,10 @@ def test_a_worker_s_death_and_the_queue_are_noticed_without_a_write(tmp_path):
     library = folders.library(tmp_path, places)
     lost = [False]
 
-    def info(name):
-        found = folders.library(tmp_path).info(name)
-        return replace(found, status=store.LOST, sentence="Gone.") if lost[0] else found
+    def checked(info):
+        return replace(info, status=store.LOST, sentence="Gone.") if lost[0] else info
 
-    view = subjects.opener("table:a:b", replace(library, info=info))()
+    view = subjects.opener("table:a:b", replace(library, checked=checked))()
     view.refresh()
     view.check()
     assert not view.check()

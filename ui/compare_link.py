@@ -43,7 +43,6 @@ def now() -> Comparison:
 
 def write(comparison: Comparison) -> None:
     """Make the link say this."""
-    keep(comparison)
     st.query_params.from_dict(links.comparison_link(comparison))
 
 

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from ui import bindings, figures, theme
 from ui.bindings import NO_DATA, USUAL, Columns, Options, Side
-from ui.pieces import COLOURBAR_MARGIN, POWERS, Trace, colourbar, heatmap, layout_of, scatter
+from ui.pieces import COLOURBAR_MARGIN, POWERS, Trace, colourbar, heatmap, layout_of, marks, scatter
 
 Sides = Sequence[Side]
 Scale = list[list[Any]]
@@ -23,6 +23,15 @@ _LINE = {
     "line.dash": "contender_dash",
     "marker.symbol": "contender_symbol",
     "name": "contender_label",
+}
+#: What the profile is drawn against, by Options.depth.
+_DEPTHS: dict[str, dict[str, Any]] = {
+    "layer": {"xaxis.type": "category", "xaxis.title.text": "layer (1 = nearest the input)"},
+    "relative": {
+        "xaxis.type": "linear",
+        "xaxis.title.text": "relative depth (0 = layer 1, 1 = output)",
+        "xaxis.range": [-0.03, 1.03],
+    },
 }
 #: Markers on a line of epochs: enough to tell it by, few enough to draw six lines in no time.
 _MARKERS = 12
@@ -42,6 +51,21 @@ def gradient_by_depth(contenders: Sides = (), options: Options = USUAL) -> go.Fi
     columns  profile_now, profile_now_off [layers] log10, profile_now_words, layer_names; of a
              group profile_now_min, _max, _low and _high too
     """
+    layout = layout_of(
+        title="Gradient by depth, now",
+        caption="Level: every layer learns. Falling to the left it vanishes, rising it explodes.{bands}",
+        alt="Line chart of the gradient RMS by layer. {each}.",
+        each="{label}: layer 1 {bottom}, layer {top_layer} {top}",
+        y={"range": list(theme.PROFILE_RANGE), "dtick": 2, **POWERS}
+        | {"title": {"text": "gradient RMS"}},
+        when={"depth": _DEPTHS},
+    )
+    traces = [*_bands("profile_now", {"of": "layer_names", "as": "depth"}), *_profile()]
+    return bindings.filled_by(contenders, traces, layout, options)
+
+
+def _profile() -> list[Trace]:
+    """A line over the layers, and crosses at the axis's ends for what lies beyond them."""
     x = {"of": "layer_names", "as": "depth"}
     about = {"x": x, "text": "profile_now_words", "customdata": "layer_names"}
     hover = "layer %{customdata}<br>gradient RMS %{text}"
@@ -66,24 +90,7 @@ def gradient_by_depth(contenders: Sides = (), options: Options = USUAL) -> go.Fi
         hovertemplate=f"{hover}<extra>off axis</extra>",
         each="off axis",
     )
-    named = {"xaxis.type": "category", "xaxis.title.text": "layer (1 = nearest the input)"}
-    relative = {
-        "xaxis.type": "linear",
-        "xaxis.title.text": "relative depth (0 = layer 1, 1 = output)",
-        "xaxis.range": [-0.03, 1.03],
-    }
-    layout = layout_of(
-        title="Gradient by depth, now",
-        caption="Level: every layer learns. Falling to the left it vanishes, rising it explodes.",
-        alt="Line chart of the gradient RMS by layer. {each}.",
-        each="{label}: layer 1 {bottom}, layer {top_layer} {top}",
-        y={"range": list(theme.PROFILE_RANGE), "dtick": 2, **POWERS}
-        | {"title": {"text": "gradient RMS"}},
-        when={"depth": {"layer": named, "relative": relative}},
-    )
-    return bindings.filled_by(
-        contenders, [*_bands("profile_now", x), line, crosses], layout, options
-    )
+    return [line, crosses]
 
 
 def loss(contenders: Sides = (), options: Options = USUAL) -> go.Figure:
@@ -94,7 +101,8 @@ def loss(contenders: Sides = (), options: Options = USUAL) -> go.Figure:
     """
     layout = layout_of(
         title="{part_title} loss",
-        caption="Thick: {part} loss at the ends of epochs; thin: each batch. Dashed grey: guessing.",
+        caption="Thick: {part} loss at the ends of epochs; thin: each batch. "
+        "Dashed grey: guessing.{bands}",
         alt="Loss by step. {each}.",
         each="{label}: batch loss {loss}",
         steps=True,
@@ -107,7 +115,7 @@ def accuracy(contenders: Sides = (), options: Options = USUAL) -> go.Figure:
     """Accuracy of every contender; columns as for loss, with accuracy in its place."""
     layout = layout_of(
         title="{part_title} accuracy",
-        caption="Where a line leaves the dashed grey one, that network has woken up.",
+        caption="Where a line leaves the dashed grey one, that network has woken up.{bands}",
         alt="Accuracy by step. {each}.",
         each="{label}: train {train}, validation {validation}",
         steps=True,
@@ -182,24 +190,7 @@ def difference_heatmap(columns: Columns = NO_DATA, options: Options = USUAL) -> 
         hovertemplate=where + "%{text} times as large<extra></extra>",
         colorbar=colourbar("times as large", tickvals=powers, ticktext=times),
     )
-    marked = {
-        name: {"of": "difference_marks", "as": "equal", "to": code}
-        for name, (code, _) in theme.DIFFERENCE_MARKS.items()
-    }
-    marks = [
-        heatmap(
-            fill=grid | {"z": marked[name]},
-            shown=marked[name],
-            paint={"colorscale": name},
-            name=word,
-            showlegend=True,
-            showscale=False,
-            zmin=0,
-            zmax=1,
-            hovertemplate=f"{where}{word}<extra></extra>",
-        )
-        for name, (_, word) in theme.DIFFERENCE_MARKS.items()
-    ]
+    cells = marks("difference_marks", theme.DIFFERENCE_MARKS, grid, where)
     layout = layout_of(
         title="Difference: {b} against {a}",
         caption="Blue: the gradient of {b} is larger than that of {a} at the same layer and moment. "
@@ -209,7 +200,7 @@ def difference_heatmap(columns: Columns = NO_DATA, options: Options = USUAL) -> 
         y={"type": "category", "title": {"text": "layer"}, "showgrid": False},
         margin=COLOURBAR_MARGIN,
     )
-    return bindings.filled([values, *marks], layout, columns, options)
+    return bindings.filled([values, *cells], layout, columns, options)
 
 
 def scale(named: Any) -> Scale:

@@ -139,10 +139,12 @@ def sentence(difference: Difference, names: Sequence[str]) -> str:
     usual, times = Counter(difference.values).most_common(1)[0]
     others: dict[str, list[str]] = {}
     for name, value in zip(names, difference.values, strict=True):
-        if value != usual or times == 1:
+        if value != _IDLE and (value != usual or times == 1):
             others.setdefault(value, []).append(name)
     told = [f"{value} ({', '.join(some)})" for value, some in others.items()]
-    return f"**{difference.name}:** {', '.join([*told, f'else {usual}'] if times > 1 else told)}"
+    if times > 1 and usual != _IDLE:
+        told.append(f"else {usual}")
+    return f"**{difference.name}:** {', '.join(told)}"
 
 
 def equal(lines: Sequence[Line]) -> str:

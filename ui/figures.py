@@ -4,7 +4,8 @@ Every trace says in `meta` where its data comes from, by the names of `views.Dis
 
     fill   attribute -> name, or {"of": name, "as": how, ...}; how is a key of bindings.HOW
     shown  a binding; the trace is drawn only where it holds anything
-    paint  attribute -> key of theme.LIGHT and theme.DARK
+    paint  attribute -> key of theme.LIGHT and theme.DARK, or of bindings.CONTENDER
+    each   it is drawn once per contender (ui/comparison.py); with neighbours of the same word
 
 and every figure in `layout.meta`: title, caption and alt (with {placeholders} the header fills),
 `steps` (the x axis counts steps: range, ticks and vertical lines follow), `when` (layout attributes
@@ -27,6 +28,7 @@ from ui.pieces import (
     colourbar,
     heatmap,
     layout_of,
+    marks,
     scatter,
 )
 
@@ -61,7 +63,7 @@ def gradient_heatmap(columns: Columns = NO_DATA, options: Options = USUAL) -> go
         hovertemplate=where + "gradient RMS %{text}<extra></extra>",
         colorbar=colourbar("gradient RMS", dtick=3, **POWERS),
     )
-    traces = [values, *_marks(grid | shown, where)]
+    traces = [values, *marks("marks", theme.MARKS, grid | shown, where)]
     layout = layout_of(
         title="Gradient by layer and step",
         caption="Watch the colour darken from the output (top) down to layer 1: "
@@ -73,24 +75,6 @@ def gradient_heatmap(columns: Columns = NO_DATA, options: Options = USUAL) -> go
         margin=COLOURBAR_MARGIN,
     )
     return bindings.filled(traces, layout, columns, options)
-
-
-def _marks(fill: dict[str, Any], where: str) -> list[Trace]:
-    """One trace per mark, in a colour that the scale does not have; drawn only where it occurs."""
-    return [
-        heatmap(
-            fill=fill | {"z": {"of": "marks", "as": "equal", "to": code}},
-            shown={"of": "marks", "as": "equal", "to": code},
-            paint={"colorscale": name},
-            name=word,
-            showlegend=True,
-            showscale=False,
-            zmin=0,
-            zmax=1,
-            hovertemplate=f"{where}{word} %{{text}}<extra></extra>",
-        )
-        for name, (code, word) in theme.MARKS.items()
-    ]
 
 
 def gradient_by_depth(columns: Columns = NO_DATA, options: Options = USUAL) -> go.Figure:

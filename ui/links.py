@@ -128,6 +128,13 @@ COMPARISON: dict[str, Callable[[str, str], Any]] = {
     "form": _one_of(LADDER_FORMS),
     "ladder": lambda name, value: value.strip(),
 }
+#: What a link may say instead, in the words of the Lab's and of `--set`.
+ALSO = {
+    "kind": "histograms",
+    "layer": "histogram_layer",
+    "data": "new_data",
+    "epochs": "new_epochs",
+}
 #: Every name that the Lab's link may have. None of them is one of COMPARISON's.
 LAB = frozenset({*RunSpec.FIELDS, *VIEW, "run"})
 _DEFAULTS = {
@@ -144,7 +151,8 @@ def read_comparison(
     """
     found: dict[str, Any] = {}
     ignored: dict[str, str] = {}
-    for name, values in parameters.items():
+    for said, values in parameters.items():
+        name = ALSO.get(said, said)
         try:
             if name not in COMPARISON:
                 raise SpecError({name: f"{_cut(name)} is nothing that a comparison can set."})

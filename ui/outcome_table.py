@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import store
+from engine.contenders import set_of
 from engine.errors import EngineError, RunError
 from engine.outcomes import COLUMNS, Measure
 from engine.store import FINISHED, RUNNING
@@ -134,7 +135,7 @@ class OutcomeTable:
 
     def _open(self, entry: Entry, run: str) -> None:
         try:
-            measure = Measure(self.library.path(run), lambda: self.library.info(run))
+            measure = Measure(self.library.path(run), lambda: self.library.checked(measure.info))
             measure.refresh()
         except EngineError as error:
             entry.unreadable[run] = str(error)
@@ -150,7 +151,7 @@ class OutcomeTable:
         listed: dict[str, list[str] | EngineError] = {}
         found: dict[str, list[str] | EngineError] = {}
         for name in self.names:
-            together = name.partition("-c")[0]
+            together = set_of(name)
             if together not in listed:
                 listed[together] = self._try_members(together)
             there = listed[together]

@@ -52,6 +52,29 @@ def heatmap(
     return {"type": "heatmap", "hoverongaps": False, "meta": meta, **trace}
 
 
+def marks(of: str, named: Mapping[str, tuple[int, str]], fill: Trace, where: str) -> list[Trace]:
+    """One trace per mark, in a colour that the scale does not have; drawn only where it occurs.
+
+    of     name of the codes [n, layers]
+    named  colour of theme.MODES -> code and word
+    """
+    cells = {name: {"of": of, "as": "equal", "to": code} for name, (code, _) in named.items()}
+    return [
+        heatmap(
+            fill=fill | {"z": cells[name]},
+            shown=cells[name],
+            paint={"colorscale": name},
+            name=word,
+            showlegend=True,
+            showscale=False,
+            zmin=0,
+            zmax=1,
+            hovertemplate=f"{where}{word} %{{text}}<extra></extra>",
+        )
+        for name, (_, word) in named.items()
+    ]
+
+
 def layout_of(
     *,
     title: str,
