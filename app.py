@@ -17,7 +17,10 @@ from ui.routes import plotly_gzipped, routes
 from ui.views import Library
 
 library = Library(
-    path=runs.path, info=runs.info, members=contenders.members, place=runs.queue_position
+    path=runs.path,
+    members=contenders.members,
+    checked=runs.checked,
+    place=runs.queue_position,
 )
 hub = Hub(partial(subjects.opener, library=library))
 

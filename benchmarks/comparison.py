@@ -139,7 +139,9 @@ def viewer_rows(viewers: int, seconds: float) -> list[Row]:
             each = 1e3 * spent / (count * refreshes)
             what = f"{count} viewer{'s' * (count > 1)}, {RUNS} live runs"
             what += ", a difference and a table" if len(subjects) > RUNS else " alone"
-            words = f"{each:.2f} ms ({refreshes / seconds:.1f} refreshes/s, {spent / seconds:.0%} of a core)"
+            frame = 1e3 * spent / sum(frames.values())
+            words = f"{each:.2f} ms for all charts, {frame:.2f} ms for each subject's frame"
+            words += f" ({refreshes / seconds:.1f} refreshes/s, {spent / seconds:.0%} of a core)"
             if count == 1:
                 base = spent / refreshes
             elif len(subjects) > RUNS:

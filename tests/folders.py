@@ -25,10 +25,6 @@ def library(folder: Path, places: dict[str, int] | None = None) -> Library:
             raise RunError(f"There is no run {run}.")
         return found
 
-    def info(run):
-        with store.Reader(path(run)) as reader:
-            return reader.run()
-
     def members(subject):
         names = sorted(file.stem for file in folder.glob("*.sqlite"))
         found = [name for name in names if name == subject or name.startswith(f"{subject}-")]
@@ -36,6 +32,4 @@ def library(folder: Path, places: dict[str, int] | None = None) -> Library:
             raise RunError(f"There is no run {subject}.")
         return found
 
-    return Library(
-        path=path, info=info, members=members, place=lambda run: (places or {}).get(run, 0)
-    )
+    return Library(path=path, members=members, place=lambda run: (places or {}).get(run, 0))

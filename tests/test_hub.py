@@ -264,6 +264,27 @@ def test_what_costs_more_is_shown_less_often(seeds, monkeypatch):
     alone(scenario())
 
 
+def test_what_changes_without_a_write_is_noticed_while_another_run_writes(seeds):
+    async def scenario():
+        places = {"d": 2}
+        library = folders.library(seeds, places)
+        made_up.run_file(seeds / "d.sqlite", status=store.QUEUED)
+        feed = hub.Hub(partial(subjects.opener, library=library), FAST)
+        viewer = hub.Viewer()
+        feed.join(viewer, "table:a:d")
+        [(header, _)] = await taken(viewer)
+        assert header["rows"][1]["state"] == "waiting, number 2 in the queue"
+        places["d"] = 1
+        for step in range(128, 200):  # quicker than it is looked at
+            append(seeds, step)
+            await asyncio.sleep(0.005)
+        states = [header["rows"][1]["state"] for header, _ in await taken(viewer)]
+        assert states[-1] == "waiting, number 1 in the queue"
+        await feed.stop()
+
+    alone(scenario())
+
+
 def test_a_group_whose_seeds_are_deleted_one_after_the_other(seeds):
     async def scenario():
         feed = hub_of(seeds)

@@ -280,7 +280,7 @@ def test_a_lost_worker_is_noticed_without_a_write(running):
         **(vars(found) | {"status": store.LOST, "sentence": "Stopped unexpectedly."})
     )
     known = [found]
-    view = views.RunView(running, lambda: known[0])
+    view = views.RunView(running, lambda info: known[0])
     view.refresh()
     assert not view.check()
     known[0] = lost

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.records import EPOCH_NUMBERS, ROW, STATISTICS, Record
+from engine.records import EPOCH_NUMBERS, ROW
 from engine.spec import RunSpec
-from ui.cells import Heat, log10, marks
+from ui.cells import Heat
 from ui.theme import MARKS, PROFILE_RANGE
 from ui.thinning import Columns, Intervals
 
@@ -48,18 +48,15 @@ def epochs(epochs: Columns) -> Named:
     return {"epoch_steps": epochs.keys.astype(np.uint32)} | columns
 
 
-def profiles(first: Record | None, newest: Record | None, layers: int) -> Named:
-    """The profile by depth, at step 0 and now: log10, and where a marker says it is off the axis."""
-    return profile("now", newest, layers) | profile("start", first, layers)
+def profile(name: str, cells: NDArray[np.float64] | None, layers: int) -> Named:
+    """The profile by depth, "now" or at the "start": log10, and where a marker says it is off the axis.
 
-
-def profile(name: str, record: Record | None, layers: int) -> Named:
-    """One of the two."""
-    scalars = record.scalars if record else np.full((len(STATISTICS), layers), np.nan)
-    code = marks(scalars[None])[0]
-    value = np.where(code == 0, log10(scalars[GRADIENT]), np.float32(np.nan))
+    cells  [2, layers] of cells.cells_of; None where nothing is recorded
+    """
+    value, code = np.full((2, layers), np.nan) if cells is None else cells
     off = np.array([_OFF.get(mark, np.nan) for mark in code.tolist()], np.float32)
-    return {f"profile_{name}": value, f"profile_{name}_off": off}
+    shown = np.where(code == 0, value, np.nan).astype(np.float32)
+    return {f"profile_{name}": shown, f"profile_{name}_off": off}
 
 
 #: Code of a mark -> where on the profile's axis it is told that the value is beyond.

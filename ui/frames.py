@@ -8,6 +8,7 @@ same form: for each axis that grows, `keep` says how many rows the viewer alread
 import json
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def _equal(old: NDArray[Any] | None, new: NDArray[Any]) -> bool:
 def encode(change: Change, **also: Any) -> bytes:
     """The bytes of a frame; `also` is added to the header (run, seq, full, ...)."""
     listed = [
-        [name, array.dtype.name, array.shape, change.grows.get(name)]
+        [name, _name(array.dtype), array.shape, change.grows.get(name)]
         for name, array in change.arrays.items()
     ]
     header = change.header | also | {"keep": change.keep, "arrays": listed}
@@ -79,6 +80,12 @@ def encode(change: Change, **also: Any) -> bytes:
         raw = np.ascontiguousarray(array).tobytes()
         parts += [raw, b"\0" * (-len(raw) % _ALIGN)]
     return b"".join(parts)
+
+
+@cache
+def _name(dtype: np.dtype[Any]) -> str:
+    """ "float32"; numpy puts it together anew each time."""
+    return dtype.name
 
 
 def decode(frame: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

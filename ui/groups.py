@@ -15,7 +15,7 @@ from engine.spec import RunSpec
 from engine.store import RunInfo
 from ui import arrays, histograms, states, summary
 from ui.arrays import Named
-from ui.cells import Heat
+from ui.cells import Heat, cells_of
 from ui.pool import Pool
 from ui.views import Display, Library, RunView, grown
 
@@ -67,7 +67,7 @@ class GroupView:
         try:
             changed = view.refresh()
             if view.ended:
-                view.rest()
+                changed |= view.rest()
         except EngineError as error:
             self._let_go(run)
             if view.path.exists():
@@ -150,7 +150,8 @@ class GroupView:
         face = self._face(start, now, heat, curve | epochs)
         return grown(
             self._header(face, counted) | told,
-            arrays.profiles(start, now, self.spec.layers)
+            self._profile("start", start)
+            | self._profile("now", now)
             | now_bands
             | start_bands
             | histograms.arrays(now)
@@ -158,6 +159,9 @@ class GroupView:
             {"records": arrays.heatmap(heat), "curve": curve, "epochs": epochs},
             {"records": heat.identity, "curve": curve_rows, "epochs": epoch_rows},
         )
+
+    def _profile(self, name: str, record: Record | None) -> Named:
+        return arrays.profile(name, cells_of([record])[0] if record else None, self.spec.layers)
 
     def _face(
         self, first: Record | None, newest: Record | None, heat: Heat, made: Named

@@ -65,6 +65,8 @@ def on_common_bins(counts: Counts, ranges: Floats, widest: float) -> Floats:
     counts  [layers, LINEAR_BINS]  equal bins from -range to range
     ranges  [layers]  powers of two, so that a wide bin is a whole number of narrow ones
     """
+    if (ranges == widest).all():
+        return counts.astype(float)
     places = (ranges[:, None] * _unit_centres() / widest + 1) * LINEAR_BINS / 2
     bins = np.clip(places.astype(int), 0, LINEAR_BINS - 1)
     bins += LINEAR_BINS * np.arange(len(counts))[:, None]
@@ -90,19 +92,23 @@ def notes(record: Record | None) -> dict[str, list[str]]:
         NONFINITE: "not finite",
     }
     return {
-        "gradient": [_note(row, asides) for row in record.gradient],
-        "weight": [_note(row, {LINEAR_BINS: "not finite"}) for row in record.weight],
-        "activation": [_note(row, {LINEAR_BINS: "not finite"}) for row in record.activation],
+        "gradient": _notes(record.gradient, asides),
+        "weight": _notes(record.weight, {LINEAR_BINS: "not finite"}),
+        "activation": _notes(record.activation, {LINEAR_BINS: "not finite"}),
     }
 
 
-def _note(row: Counts, asides: dict[int, str]) -> str:
-    total = row.sum()
-    return ", ".join(
-        f"{_part(int(row[place]), int(total))} {word}"
-        for place, word in asides.items()
-        if row[place]
-    )
+def _notes(counts: Counts, asides: dict[int, str]) -> list[str]:
+    totals = counts.sum(axis=1).tolist()
+    columns = {word: counts[:, place].tolist() for place, word in asides.items()}
+    return [
+        ", ".join(
+            f"{_part(column[layer], total)} {word}"
+            for word, column in columns.items()
+            if column[layer]
+        )
+        for layer, total in enumerate(totals)
+    ]
 
 
 def _part(count: int, total: int) -> str:

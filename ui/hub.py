@@ -76,6 +76,7 @@ class Watch:
         self.last_asked = time.monotonic()
         self.first_frame = asyncio.Event()
         self._view: View | None = None
+        self._checked = 0.0  # time.monotonic
         self._alone = threading.Lock()  # one thread at a time at the files, also while they close
         self._shown = frames.NOTHING
         self._error = ""
@@ -90,9 +91,9 @@ class Watch:
         """Read and hand out frames until nobody looks any more; returns in the same breath then."""
         while not self.idle:
             try:
-                self._publish(await self._in_thread(self._read))
-                await asyncio.sleep(max(self.pace.tick, self._view.every if self._view else 0))
-                await self._until_changed()
+                if (display := await self._in_thread(self._look)) is not None:
+                    self._publish(display)
+                await asyncio.sleep(self._rest(display is not None))
             except EngineError as error:
                 self._tell(str(error))
                 await asyncio.sleep(self.pace.ended)
@@ -112,27 +113,35 @@ class Watch:
         """Let go of the files, once nothing reads them."""
         await self._in_thread(self._close)
 
-    async def _until_changed(self) -> None:
-        view = self._view
-        checked = time.monotonic()
-        while view is not None and not self.idle:
-            ended = view.ended
-            if await self._in_thread(view.refresh):
-                return
-            if time.monotonic() - checked > (self.pace.ended if ended else self.pace.check):
-                checked = time.monotonic()
-                if await self._in_thread(view.check):
-                    return
-            await asyncio.sleep(
-                self.pace.ended if ended else max(self.pace.look, view.every / LOOKS)
-            )
-
-    def _read(self) -> Display:
+    def _look(self) -> Display | None:
+        """What there is to show, where that is new: one visit to a thread for all of it."""
         if self._view is None or self._error:
             self._close()
             self._view = self._open()
             self._view.refresh()
-        return self._view.display()
+            self._check()
+            return self._view.display()
+        changed = self._view.refresh()
+        # Also while something is written all the time: of several runs it is one that writes.
+        is_due = time.monotonic() - self._checked > self._wait(self.pace.check)
+        if is_due and self._check():
+            changed = True
+        return self._view.display() if changed else None
+
+    def _check(self) -> bool:
+        assert self._view is not None
+        self._checked = time.monotonic()
+        return self._view.check()
+
+    def _rest(self, is_new: bool) -> float:
+        """Seconds until the next look: after a frame longer than after nothing."""
+        every = self._view.every if self._view else 0.0
+        if is_new:
+            return max(self.pace.tick, every)
+        return self._wait(max(self.pace.look, every / LOOKS))
+
+    def _wait(self, seconds: float) -> float:
+        return self.pace.ended if self._view is not None and self._view.ended else seconds
 
     def _publish(self, display: Display) -> None:
         full = self.seq == 0 or bool(self._error) or _loses(self._shown, display)

@@ -45,7 +45,7 @@ class Display:
         """All that figures draw from, by name: arrays, texts, the step and the events."""
         plain = ("step", "events", "steps_per_epoch")
         told = {name: self.header[name] for name in plain if name in self.header}
-        return {**self.arrays, **self.header["texts"], **told}
+        return {**self.arrays, **self.header.get("texts", {}), **told}
 
 
 class View(Protocol):
@@ -91,13 +91,14 @@ class Library:
     """
 
     path: Callable[[str], Path]  # of a run's file
-    info: Callable[[str], RunInfo]  # of a run, beside its numbers
     members: Callable[[str], list[str]]  # runs of a group or a set, or the run itself
+    # What a file says of its run -> what is so: a worker may be gone.
+    checked: Callable[[RunInfo], RunInfo] = lambda info: info
     place: Callable[[str], int] = lambda run: 0  # in the queue, from 1; 0: it does not wait
 
     def run(self, run: str, kept: Sequence[str] = tuple(STATISTICS)) -> "RunView":
         """A run, opened."""
-        return RunView(self.path(run), lambda: self.info(run), lambda: self.place(run), kept)
+        return RunView(self.path(run), self.checked, lambda: self.place(run), kept)
 
 
 def group_of(run: str) -> str:
@@ -108,11 +109,11 @@ def group_of(run: str) -> str:
 class RunView:
     """One run, read incrementally. Everything raised is an EngineError.
 
-    path   the run's file
-    info   how to learn of the run beside its numbers, where that is more than the file says
-           (runs.info notices a worker that was killed)
-    place  its place in the queue, from 1; 0 where it does not wait
-    kept   statistics of each record that are held for tables; a screen needs none
+    path     the run's file
+    checked  what its file says of the run beside its numbers -> what is so (runs.checked notices a
+             worker that was killed, by its process: it reads no file)
+    place    its place in the queue, from 1; 0 where it does not wait
+    kept     statistics of each record that are held for tables; a screen needs none
     """
 
     every = 0.0
@@ -120,7 +121,7 @@ class RunView:
     def __init__(
         self,
         path: Path,
-        info: Callable[[], RunInfo] | None = None,
+        checked: Callable[[RunInfo], RunInfo] = lambda info: info,
         place: Callable[[], int] = lambda: 0,
         kept: Sequence[str] = tuple(STATISTICS),
     ):
@@ -128,7 +129,7 @@ class RunView:
         self.reader = store.Reader(path)
         with _sentences(path):
             self.info = self.reader.run()
-        self._learn, self._find_place = info, place
+        self._checked, self._find_place = checked, place
         self.place = 0
         self._fresh = True
         self._heat: Heat | None = None
@@ -192,17 +193,22 @@ class RunView:
     def check(self) -> bool:
         """Ask anew for the status, which may change without a write; whether it did."""
         before = (self.info.status, self.info.sentence, self.place)
-        self.info = self._learn() if self._learn else self.info
+        self.info = self._checked(self.info)
         self.place = self._find_place() if self.info.status == store.QUEUED else 0
         return before != (self.info.status, self.info.sentence, self.place)
 
-    def rest(self) -> None:
-        """Let go of the file until it changes: a table of many runs would hold too many open."""
-        if self._rested is None:
-            seen = stamp(self.path)
-            self.refresh()  # so that nothing comes between the two
-            self.reader.close()
-            self._rested = seen
+    def rest(self) -> bool:
+        """Let go of the file until it changes, as of many runs too many would be open.
+
+        Whether anything new was read on the way.
+        """
+        if self._rested is not None:
+            return False
+        seen = stamp(self.path)
+        changed = self.refresh()  # so that nothing comes between the two
+        self.reader.close()
+        self._rested = seen
+        return changed
 
     def close(self) -> None:
         """Let go of the file."""
@@ -268,10 +274,10 @@ class RunView:
     def display(self) -> Display:
         """All there is to show, now."""
         heat = self.heat()
-        layers = self.info.spec.layers
+        layers, cells = self.info.spec.layers, self.cells.rows
         if self._start is None and self.first is not None:
-            self._start = arrays.profile("start", self.first, layers)
-        whole = arrays.profile("now", self.newest, layers)
+            self._start = arrays.profile("start", cells_of([self.first])[0], layers)
+        whole = arrays.profile("now", cells[-1] if len(cells) else None, layers)
         whole |= self._start or arrays.profile("start", None, layers)
         whole |= histograms.arrays(self.newest)
         whole |= arrays.guess(self.info.spec, self.step)
