@@ -3,7 +3,6 @@
 A server on the same library may take some of them; either may, and each run is trained once.
 """
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from functools import partial
 from engine import contenders, runs, store
 from engine.errors import EngineError
 from engine.outcomes import Measure, Outcome
-from engine.supervisor import Supervisor, default_workers
+from engine.supervisor import Supervisor, workers_of_a_set
 
 TICK_S = 0.2
 CHECK_S = 1.0  # between looks for workers that are gone
@@ -67,7 +66,9 @@ def train(
     watch    called after each look
     ours     groups whose runs Ctrl-C stops; the others were started elsewhere
     """
-    supervisor = Supervisor(workers or all_cores(), takes=party.measures.__contains__, spares=False)
+    supervisor = Supervisor(
+        workers or workers_of_a_set(), takes=party.measures.__contains__, spares=False
+    )
     supervisor.start()
     try:
         with interrupted_by_all():
@@ -86,12 +87,6 @@ def train(
     finally:
         supervisor.stop()
         party.refresh()
-
-
-def all_cores() -> int:
-    """VGLAB_WORKERS, else the number of cores: here is no screen to keep one free for."""
-    asked = os.environ.get("VGLAB_WORKERS", "")
-    return default_workers() if asked.isdigit() else os.cpu_count() or 1
 
 
 def stop(asked: Sequence[str]) -> None:

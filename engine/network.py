@@ -1,5 +1,6 @@
 """RunSpec -> nn.Module: Linear layers with everything a remedy can put between them."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -163,10 +164,10 @@ class Network(nn.Module):
             block.zero_grad(set_to_none=True)  # a frozen layer has no gradient, nor an old one
 
     def forward(self, x: Tensor) -> Tensor:
-        outputs = [
-            x
-        ]  # of each hidden layer, after its skip; [batch, features], [batch, width], ...
-        for number, block in enumerate(self.hidden[: self.active], start=1):
+        # Of each hidden layer, after its skip: [batch, features], [batch, width], ...
+        outputs = [x]
+        in_use = itertools.islice(self.hidden, self.active)  # a slice would be a new ModuleList
+        for number, block in enumerate(in_use, start=1):
             h = block(outputs[-1])
             if number in self.skips:
                 h = h + outputs[self.skips[number]]

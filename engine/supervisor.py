@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from engine import runs, store
+from engine.contenders import set_of
 from engine.errors import EngineError, StoreError
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,15 @@ def default_workers() -> int:
     """How many workers run at once: VGLAB_WORKERS, else all cores but one."""
     asked = os.environ.get("VGLAB_WORKERS", "")
     return max(1, int(asked)) if asked.isdigit() else max(1, (os.cpu_count() or 2) - 1)
+
+
+def workers_of_a_set() -> int:
+    """How many run at once while a set is trained: VGLAB_WORKERS, else one per core.
+
+    Someone waits for all of a set; the page keeps its share, because workers go behind it (os.nice).
+    """
+    asked = os.environ.get("VGLAB_WORKERS", "")
+    return default_workers() if asked.isdigit() else os.cpu_count() or 1
 
 
 class Worker:
@@ -83,10 +93,12 @@ class Worker:
 
 
 class Supervisor:
-    """Gives queued runs to workers: at most `workers` at once, and one spare that waits warm.
+    """Gives queued runs to workers: at most so many at once, and one spare that waits warm.
 
     Lives in a thread of the server, from its start to its stop.
 
+    workers how many train at once; for None default_workers, and while a set is trained
+            workers_of_a_set
     takes   which runs it takes from the queue: of a command, its own alone. They end with it
     spares  whether a worker waits warm for whoever comes next: not where all that comes is there
     """
@@ -99,6 +111,7 @@ class Supervisor:
         spares: bool = True,
     ):
         self.workers = workers or default_workers()
+        self.together = workers or workers_of_a_set()
         self.takes, self.keeps_spare = takes, spares
         self.spares: list[Worker] = []  # those that have done a run last: they are surely warm
         self.busy: list[Worker] = []
@@ -137,7 +150,7 @@ class Supervisor:
             try:
                 self._reap()
                 self._keep_a_spare()
-                while len(self.busy) < self.workers and (file := runs.next_queued(self.takes)):
+                while len(self.busy) < self._limit() and (file := runs.next_queued(self.takes)):
                     self._begin(file)
                 self._let_go()
             except Exception:  # a full disk, say. Without this thread nothing starts any more
@@ -145,6 +158,12 @@ class Supervisor:
                 self.stopping.wait(1.0)
             runs.queued.wait(TICK_S)
             runs.queued.clear()
+
+    def _limit(self) -> int:
+        """How many may train at once, now."""
+        files = (worker.file.stem for worker in self.busy if worker.file is not None)
+        is_set = any(set_of(run) != run for run in files)
+        return self.together if is_set else self.workers
 
     def _keep_a_spare(self) -> None:
         for spare in [spare for spare in self.spares if not spare.is_alive()]:

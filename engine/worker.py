@@ -30,6 +30,7 @@ from engine.recorder import Recorder
 from engine.records import EpochEnd, Event
 from engine.spec import RunSpec
 
+NICE = 5  # training goes behind the page: also where every core trains, the screen stays quick
 COMMIT_S = 0.1  # between commits, at least: what a reader can be late by
 Hear = Callable[[int, EpochEnd | None], None]
 
@@ -210,6 +211,8 @@ def main() -> None:
     The process ends when stdin closes, and after a run that ended badly: nothing of that may touch
     another, and a run whose end could not be written must not be taken for a living one.
     """
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     said, sys.stdout = sys.stdout, sys.stderr  # whatever else prints must not be taken for ours
     warm_up()
     orders = Orders()

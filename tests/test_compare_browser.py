@@ -160,12 +160,17 @@ def test_the_ladder_s_table_fills_in_sorts_and_is_downloaded(visitors):
     set_id = visitor.evaluate("new URL(location).searchParams.get('ladder')")
     finished(set_id)
     wait_for(
-        lambda: all("–" not in rows.nth(i).locator("[data-column=test_accuracy]").inner_text() for i in range(10)),
+        lambda: all(
+            "–" not in rows.nth(i).locator("[data-column=test_accuracy]").inner_text()
+            for i in range(10)
+        ),
         "a test accuracy is missing",
     )
     visitor.page.locator(".vgl-table th", has_text="Test accuracy").get_by_role("button").click()
     shown = [
-        number(re.search(r"[\d.]+", rows.nth(i).locator("[data-column=test_accuracy]").inner_text())[0])
+        number(
+            re.search(r"[\d.]+", rows.nth(i).locator("[data-column=test_accuracy]").inner_text())[0]
+        )
         for i in range(10)
     ]
     assert shown == sorted(shown) or shown == sorted(shown, reverse=True)

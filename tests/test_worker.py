@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import runs, store
+from engine import contenders, runs, store
 from engine.spec import RunSpec
 from engine.supervisor import Supervisor, Worker
 
@@ -68,6 +68,30 @@ def test_runs_of_one_slot_are_trained_by_processes_that_are_kept():
         made = [runs.start(SPECS["adam"]) for _ in range(4)]
         wait_for(lambda: all(runs.info(run).status == store.FINISHED for run in made))
         assert len({runs.info(run).pid for run in made}) <= 2
+    finally:
+        supervisor.stop()
+
+
+def test_while_a_set_is_trained_more_may_train_at_once(monkeypatch):
+    monkeypatch.setenv("VGLAB_WORKERS", "1")
+    supervisor = Supervisor()
+    supervisor.together = 2
+    supervisor.start()
+    try:
+        long = SPECS["adam"].changed({"epochs": 1000})
+        alone = [runs.start(long) for _ in range(2)]
+        wait_for(lambda: runs.info(alone[0]).step > 0)
+        assert runs.queue_position(alone[1]) == 1
+        for run in alone:
+            runs.send(run, "stop")
+        asked = [contenders.Contender(title="Long", spec=long) for _ in range(3)]
+        groups = contenders.start(asked)
+        first, second, third = (contenders.members(group)[0] for group in groups)
+        wait_for(lambda: runs.info(first).step > 0 and runs.info(second).step > 0)
+        assert runs.queue_position(third) == 1
+        pressed = runs.start(SPECS["adam"])
+        runs.send(first, "stop")
+        wait_for(lambda: runs.info(pressed).status == store.FINISHED)
     finally:
         supervisor.stop()
 
