@@ -57,7 +57,7 @@ def row(contender: Contender) -> Line:
         "cells": {
             name: cell(name, spread, counted["of"], ended) for name, spread in spreads.items()
         },
-        "wake": wake_words(wakes),
+        "wake": wake_words(wakes, ended) if any(o.step for o in outcomes) else NONE,
         "wake_steps": wakes,
         "sentences": [_of_seed(o) for o in outcomes if o.status in states.COUNTED["failed"]],
     }
@@ -109,14 +109,14 @@ def wake_steps(outcomes: Sequence[Outcome]) -> list[float | None]:
     return found
 
 
-def wake_words(steps: Sequence[float | None]) -> str:
+def wake_words(steps: Sequence[float | None], ended: bool) -> str:
     """The same in words, equal neighbours told once: "1-3: never, 4: 240, out: 0"."""
     named = zip(layer_names(len(steps)), steps, strict=True)
-    told = []
+    told, asleep = [], "never" if ended else "not yet"
     for step, group in itertools.groupby(named, key=lambda pair: pair[1]):
         names = [name for name, _ in group]
         where = names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
-        told.append(f"{where}: {'never' if step is None else f'{step:g}'}")
+        told.append(f"{where}: {asleep if step is None else f'{step:g}'}")
     return ", ".join(told)
 
 

@@ -15,6 +15,7 @@ from engine.errors import EngineError, RunError
 from engine.outcomes import COLUMNS, Measure
 from engine.store import FINISHED, RUNNING
 from ui import outcome_rows
+from ui.contrast import short
 from ui.numbers import duration
 from ui.outcome_rows import Contender, Line
 from ui.views import Display, Library, group_of
@@ -208,7 +209,9 @@ class OutcomeTable:
 
     def _labelled(self) -> list[tuple[str, Entry]]:
         """Each contender by its title; where several have the same one, with the end of its id."""
-        titles = [next(iter(e.measures.values())).info.title for e in self.entries.values()]
+        whole = [next(iter(e.measures.values())).info.title for e in self.entries.values()]
+        often = Counter(map(short, whole))
+        titles = [short(title) if often[short(title)] == 1 else title for title in whole]
         often = Counter(titles)
         return [
             (title if often[title] == 1 else f"{title} ({entry.id.rpartition('-')[2]})", entry)
