@@ -52,7 +52,7 @@ export class Feed {
         this.polling = false;
         this.onState("socket", "");
       }
-      this.onFrame(message.data);
+      for (const frame of split(message.data)) this.onFrame(frame);
     };
     socket.onclose = () => {
       if (!heard) this.failures += 1;

@@ -156,6 +156,8 @@ async def _watched(port, subjects, count, seconds, process) -> tuple[float, Coun
     """CPU seconds of the server while so many watch, and how many frames of each subject came."""
     from websockets.asyncio.client import connect
 
+    from ui.frames import unpacked
+
     url = f"ws://127.0.0.1:{port}/live/feed?runs={','.join(subjects)}"
     counting, got = asyncio.Event(), Counter()
 
@@ -163,8 +165,8 @@ async def _watched(port, subjects, count, seconds, process) -> tuple[float, Coun
         async with connect(
             url, origin=f"http://127.0.0.1:{port}", max_size=None, proxy=None
         ) as socket:
-            async for frame in socket:
-                if counting.is_set():
+            async for message in socket:
+                for frame in unpacked(message) if counting.is_set() else ():
                     (length,) = struct.unpack_from("<I", frame)
                     got[json.loads(frame[4 : 4 + length])["run"]] += 1
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -140,6 +141,10 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
         )
     if found < 1:
         raise StoreError(f"The file {path.name} is not a run file.")
+
+
+#: A spec never changes, and whoever looks at a run asks for it again and again.
+_spec_of = lru_cache(maxsize=1024)(read_json)
 
 
 class _File:
@@ -280,7 +285,7 @@ class Reader(_File):
             raise StoreError(f"The run file {self.path.name} is empty.")
         names = list(RunInfo.__dataclass_fields__)
         values = dict(zip(names, rows[0], strict=True))
-        values["spec"] = read_json(values["spec"])
+        values["spec"] = _spec_of(values["spec"])
         with _sentences(self.path):
             values["versions"] = json.loads(values["versions"])
         # The file's name is the id: a copied or renamed file is a run of its own.

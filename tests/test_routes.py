@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-import struct
 import time
 
 import folders
@@ -38,17 +37,20 @@ def client(library):
 
 def polled(client, runs, after):
     answer = client.get("/live/frames", params={"runs": runs, "after": after})
-    body, found = answer.content, []
-    while body:
-        (length,) = struct.unpack_from("<I", body)
-        found.append(frames.decode(body[4 : 4 + length]))
-        body = body[4 + length :]
+    return [frames.decode(frame) for frame in frames.unpacked(answer.content)]
+
+
+def heard(socket, count=1):
+    """The next frames of a feed, in however many messages they come."""
+    found = []
+    while len(found) < count:
+        found += [frames.decode(frame) for frame in frames.unpacked(socket.receive_bytes())]
     return found
 
 
 def test_the_feed_sends_each_run_that_is_asked_for(client):
     with client.websocket_connect("/live/feed?runs=a,b,nonsense", headers=HERE) as socket:
-        headers = [frames.decode(socket.receive_bytes())[0] for _ in range(3)]
+        headers = [header for header, _ in heard(socket, 3)]
     assert {header["run"] for header in headers} == {"a", "b", "nonsense"}
     errors = {header["run"]: header.get("error") for header in headers}
     assert errors == {"a": None, "b": None, "nonsense": "There is no run nonsense."}
@@ -56,11 +58,11 @@ def test_the_feed_sends_each_run_that_is_asked_for(client):
 
 def test_a_viewer_that_sees_a_gap_can_ask_for_everything(client):
     with client.websocket_connect("/live/feed?runs=a", headers=HERE) as socket:
-        first = socket.receive_bytes()
+        [(_, first)] = heard(socket)
         socket.send_text("a")
-        again = socket.receive_bytes()
-    assert frames.decode(again)[0]["full"]
-    assert frames.decode(again)[1]["steps"].tolist() == frames.decode(first)[1]["steps"].tolist()
+        [(header, again)] = heard(socket)
+    assert header["full"]
+    assert again["steps"].tolist() == first["steps"].tolist()
 
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "http://evil.example"}, {"origin": "null"}])
@@ -124,7 +126,7 @@ def test_a_page_gets_six_contenders_their_difference_and_their_table(client, lib
     asked = [*"abcdef", "difference:epoch:a:b", "table:a:b:c:d:e:f"]
     url = f"/live/feed?runs={','.join([*asked, 'a', 'one-too-many'])}"
     with client.websocket_connect(url, headers=HERE) as socket:
-        found = [frames.decode(socket.receive_bytes()) for _ in asked]
+        found = heard(socket, len(asked))
     assert {header["run"] for header, _ in found} == {*asked}
     assert not any("error" in header for header, _ in found)
 
@@ -140,7 +142,7 @@ def test_a_page_gets_six_contenders_their_difference_and_their_table(client, lib
 )
 def test_subjects_that_name_nothing_are_told_by_sentence(client, subject, words):
     with client.websocket_connect(f"/live/feed?runs={subject}", headers=HERE) as socket:
-        header, _ = frames.decode(socket.receive_bytes())
+        [(header, _)] = heard(socket)
     assert header["run"] == subject
     assert words in header["error"]
     [(header, _)] = polled(client, subject, "0")

@@ -6,7 +6,6 @@ Streamlit checks no origin on routes of ours, so those that give data do it them
 import asyncio
 import gzip
 import hashlib
-import struct
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.errors import EngineError
+from ui import frames
 from ui.hub import Hub, Viewer
 from ui.outcome_table import OutcomeTable
 from ui.subjects import opener
@@ -27,6 +27,7 @@ from ui.views import Library
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 MEDIA = {".js": "text/javascript", ".css": "text/css"}
 MOST_SUBJECTS = 8  # of one page: six contenders, a difference and a table
+REST_S = 0.19  # between two messages to a viewer: a little less than the hub's tick, to delay no single run
 REFUSED = 4403  # close code, after HTTP's 403
 PLOTLY_URL = f"/live/plotly.min.js?v={plotly.__version__}"
 
@@ -93,9 +94,10 @@ async def _feed(hub: Hub, socket: WebSocket) -> None:
 
 
 async def _send(viewer: Viewer, socket: WebSocket) -> None:
+    """At most so many messages a second, each with all that waits: a message costs more than a frame."""
     while True:
-        for frame in await viewer.take():
-            await socket.send_bytes(frame)
+        await socket.send_bytes(frames.packed(await viewer.take()))
+        await asyncio.sleep(REST_S)
 
 
 async def _polled(hub: Hub, request: Request) -> Response:
@@ -108,7 +110,7 @@ async def _polled(hub: Hub, request: Request) -> Response:
     found = await asyncio.gather(
         *(hub.since(subject, seq) for subject, seq in zip(subjects, after, strict=False))
     )
-    body = b"".join(struct.pack("<I", len(frame)) + frame for some in found for frame in some)
+    body = frames.packed([frame for some in found for frame in some])
     headers = {"Cache-Control": "no-store"}
     return Response(body, media_type="application/octet-stream", headers=headers)
 

@@ -24,7 +24,7 @@ Tile = dict[str, str]
 
 def header(view: RunView) -> dict[str, Any]:
     """Everything a viewer is told beside the arrays; JSON."""
-    info = view.info
+    info, now = view.info, words_by_layer(view.newest)
     return {
         "run": info.id,
         "title": info.title,
@@ -38,8 +38,8 @@ def header(view: RunView) -> dict[str, Any]:
         "line": line(view),
         "tone": "bad" if info.status not in OPEN | {FINISHED, STOPPED} else "plain",
         "events": _events(view),
-        "texts": _texts(view),
-        "alt": _alt(view),
+        "texts": _texts(view, now),
+        "alt": _alt(view, now),
     }
 
 
@@ -160,11 +160,11 @@ def layer_names(layers: int) -> list[str]:
     return [*(str(layer) for layer in range(1, layers)), "out"]
 
 
-def _texts(view: RunView) -> dict[str, Any]:
+def _texts(view: RunView, now: list[str]) -> dict[str, Any]:
     notes = histograms.notes(view.newest)
     return {
         "layer_names": layer_names(view.info.spec.layers),
-        "profile_now_words": words_by_layer(view.newest),
+        "profile_now_words": now,
         "profile_start_words": words_by_layer(view.first),
         **{f"{kind}_notes": found for kind, found in notes.items()},
         **{f"{kind}_aside": _aside(found) for kind, found in notes.items()},
@@ -203,9 +203,9 @@ def _words(rms: float, code: int) -> str:
     return ", ".join(part for part in (value, _WORD.get(code, "")) if part)
 
 
-def _alt(view: RunView) -> dict[str, str]:
+def _alt(view: RunView, now: list[str]) -> dict[str, str]:
     """Numbers for the charts' alternative texts."""
-    now, record = words_by_layer(view.newest), view.newest
+    record = view.newest
     top = last_hidden(record) if record else view.info.spec.depth
     end = view.newest_epoch
     return {
