@@ -8,7 +8,7 @@ from playwright.sync_api import sync_playwright
 from engine import runs, store
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """One Chromium for all tests."""
     found = chromium()
@@ -20,7 +20,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(browser, tmp_path_factory):
     """One dashboard for all tests that do not stop theirs."""
     server = Server(tmp_path_factory.mktemp("dashboard"))
@@ -28,7 +28,7 @@ def server(browser, tmp_path_factory):
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser, server):
     """What pages share: a cache. Each is a session of its own, and nothing else is stored."""
     context = browser.new_context()
