@@ -11,6 +11,7 @@ following it.
 
 import bisect
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from ui import words
 
 #: What each control shows where nobody has set it; batch_size None is the data set's own.
 DEFAULTS: dict[str, Any] = RunSpec().model_dump() | {"batch_size": None}
+UNHEARD_S = 2.0  # how long a browser may not have heard of a slider that we have moved
 CUSTOM = ""  # the preset selector's entry for settings that are no preset's
 
 
@@ -234,7 +236,23 @@ def _stops(name: str, value: float) -> list[float]:
 
 
 def _slid(name: str) -> None:
-    st.session_state[name] = st.session_state[f"{name}_slider"]
+    """Take a slider's new stop, unless it is what we have just moved the slider away from.
+
+    A browser that has not heard of our move yet sends the old stop with whatever is changed next:
+    the number that moved the slider would be lost.
+    """
+    left, when = st.session_state.get(f"{name}_left", (None, 0.0))
+    slid = st.session_state[f"{name}_slider"]
+    if slid != left or time.monotonic() - when > UNHEARD_S:
+        st.session_state[name] = slid
+
+
+def _move_slider(name: str, stop: float) -> None:
+    """Set a slider to a stop, and remember for a moment where it was."""
+    before = st.session_state.get(f"{name}_slider", stop)
+    if before != stop:
+        st.session_state[f"{name}_left"] = (before, time.monotonic())
+    st.session_state[f"{name}_slider"] = stop
 
 
 def _draw_slider(name: str, label: str, idle: bool, values: Mapping[str, Any]) -> None:
@@ -242,7 +260,7 @@ def _draw_slider(name: str, label: str, idle: bool, values: Mapping[str, Any]) -
     value = values[name]
     stops = _stops(name, value)
     left, right = st.columns([3, 2], vertical_alignment="bottom")
-    st.session_state[f"{name}_slider"] = min(stops, key=lambda stop: abs(stop - value))
+    _move_slider(name, min(stops, key=lambda stop: abs(stop - value)))
     left.select_slider(
         label,
         stops,
