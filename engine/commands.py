@@ -1,5 +1,6 @@
 """The commands that compare: `ladder` trains remedy beside remedy, `verdict` judges the published."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -182,8 +183,11 @@ def _state(seeds: Sequence[Outcome]) -> str:
 
 
 def _median(values: Sequence[int | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+    """As the dashboard's table has it: what never happened came last."""
+    if not values:
+        return None
+    middle = statistics.median(math.inf if value is None else value for value in values)
+    return middle if math.isfinite(middle) else None
 
 
 def _as_json(party: Party, group: str, contender: Contender) -> dict[str, Any]:

@@ -137,12 +137,12 @@ def members(subject: str) -> list[str]:
 
 def groups(set_id: str) -> list[str]:
     """The ids of a set's groups, of which a run is there, in order. Raises RunError."""
-    return list(dict.fromkeys(_group(run) for run in members(set_id)))
+    return list(dict.fromkeys(group_of(run) for run in members(set_id)))
 
 
 def newest(count: int) -> list[str]:
     """The newest groups and single runs, newest first, without opening a file."""
-    subjects = sorted({_group(run) for run in _names("*")})
+    subjects = sorted({group_of(run) for run in _names("*")})
     # Stable: the contenders of one set stay in their own order.
     return sorted(subjects, key=set_of, reverse=True)[:count]
 
@@ -153,7 +153,8 @@ def set_of(subject: str) -> str:
     return match[1] if match else subject
 
 
-def _group(run: str) -> str:
+def group_of(run: str) -> str:
+    """The group of a run that was started with others; a single run's own id."""
     return run.rpartition("-s")[0] or run
 
 

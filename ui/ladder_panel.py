@@ -104,7 +104,7 @@ def _train() -> None:
     link = compare_link.now()
     begun = compare_controls.start(asked(link))
     if begun:
-        compare_link.write(replace(link, ladder=begun[0].rpartition("-c")[0]))
+        compare_link.write(replace(link, ladder=contenders.set_of(begun[0])))
 
 
 def draw(link: Comparison, ladder: Ladder) -> None:

@@ -27,7 +27,8 @@ def number(value: float | None) -> str:
         return "0"
     size = abs(value)
     sign = "−" if value < 0 else ""
-    if size < 1e-3 or size >= 1e6:
+    # By what would be shown: the last bit of a number at the border must not choose its form.
+    if float(f"{size:.2e}") < 1e-3 or size >= 1e6:
         return sign + power(math.log10(size))
     digits = max(0, 2 - math.floor(math.log10(size)))
     return f"{sign}{size:,.{digits}f}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import store
-from engine.contenders import set_of
+from engine.contenders import group_of, set_of
 from engine.errors import EngineError, RunError
 from engine.outcomes import COLUMNS, Measure
 from engine.store import FINISHED, RUNNING
@@ -18,7 +18,7 @@ from ui import outcome_rows
 from ui.contrast import short
 from ui.numbers import duration
 from ui.outcome_rows import Contender, Line
-from ui.views import Display, Library, group_of
+from ui.views import Display, Library
 
 EVERY = 1.0  # seconds between two displays
 _HEAD = [{"name": name, "title": c.title, "help": c.help} for name, c in COLUMNS.items()]

@@ -9,11 +9,12 @@ table:A:B:C   table:SET       one row for each, or for each contender of a set
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from engine.contenders import group_of
 from engine.errors import EngineError, RunError
 from ui.difference import ALIGNMENTS, DifferenceView
 from ui.groups import GroupView
 from ui.outcome_table import OutcomeTable
-from ui.views import ContenderView, Library, View, group_of
+from ui.views import ContenderView, Library, View
 
 Opener = Callable[[], View]
 MOST_ROWS = 40  # of a table that names them one by one

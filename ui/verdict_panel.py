@@ -8,7 +8,7 @@ from contextlib import suppress
 import streamlit as st
 
 from engine import presets, runs, store, verdict
-from engine.contenders import Contender
+from engine.contenders import Contender, group_of
 from engine.errors import EngineError
 from engine.presets import PRESETS
 from engine.spec import RunSpec
@@ -112,7 +112,7 @@ def draw(link: Comparison) -> None:
         if entries := _measured(found):
             ladder_panel.draw_choice(entries, "Look at the measured runs", key="judged")
     under_way = verdict.on_their_way(verdict.chosen(), link.seeds)
-    if subjects := list(dict.fromkeys(run.rpartition("-s")[0] or run for run in under_way)):
+    if subjects := list(dict.fromkeys(map(group_of, under_way))):
         comparison_live.mount((), table=f"table:{':'.join(subjects)}", known_open=True)
 
 

@@ -101,11 +101,6 @@ class Library:
         return RunView(self.path(run), self.checked, lambda: self.place(run), kept)
 
 
-def group_of(run: str) -> str:
-    """The seeds of one configuration that a run is one of, by its name; itself where it is alone."""
-    return run.rpartition("-s")[0] or run
-
-
 class RunView:
     """One run, read incrementally. Everything raised is an EngineError.
 
