@@ -114,8 +114,8 @@ def _insert_epoch(connection: sqlite3.Connection, end: EpochEnd) -> None:
 
 def _insert_event(connection: sqlite3.Connection, event: Event) -> None:
     connection.execute(
-        "INSERT INTO events (step, kind, words) VALUES (?, ?, ?)",
-        (event.step, event.kind, event.words),
+        "INSERT INTO events (step, kind, words, change, at) VALUES (?, ?, ?, ?, ?)",
+        (event.step, event.kind, event.words, event.change, event.at),
     )
 
 

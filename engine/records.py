@@ -115,9 +115,11 @@ EPOCH_NUMBERS = (
 class Event:
     """Something that happened to the run at a step: a phase began, a value was changed."""
 
-    step: int
-    kind: str  # "phase", "stop", ...
+    step: int  # steps finished before it
+    kind: str  # "phase", "change", "look", "pause", "resume", "stop", "branch", "note"
     words: str  # fit to be shown
+    change: str = ""  # of "change" and "look": engine.steering.Change as JSON
+    at: float = 0.0  # when it was done, seconds since 1970; 0 where only the step is known
 
 
 Item = Record | Steps | EpochEnd | Event

@@ -10,88 +10,57 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from engine import blobs
+from engine import blobs, schema
 from engine.errors import StoreError
 from engine.records import EpochEnd, Event, Item, Record, Steps
+from engine.run_info import (
+    BEGUN,
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    LOST,
+    OPEN,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    STATUSES,
+    STOPPED,
+    Checkpoint,
+    Command,
+    RunInfo,
+)
+from engine.schema import SCHEMA
 from engine.spec import RunSpec, read_json
 
-SCHEMA = 1
+#: Statuses and RunInfo are asked of the store by those who read runs.
+__all__ = [
+    "BEGUN",
+    "DIVERGED",
+    "FAILED",
+    "FINISHED",
+    "LOST",
+    "OPEN",
+    "PAUSED",
+    "QUEUED",
+    "RUNNING",
+    "SCHEMA",
+    "STATUSES",
+    "STOPPED",
+    "SUFFIX",
+    "Checkpoint",
+    "Command",
+    "Reader",
+    "RunInfo",
+    "Writer",
+    "create",
+]
+
 SUFFIX = ".sqlite"
 BUSY_S = 10.0  # how long to wait for another process's lock on the file
-
-QUEUED, RUNNING, FINISHED, STOPPED, DIVERGED, FAILED, LOST = (
-    "queued",
-    "running",
-    "finished",
-    "stopped",
-    "diverged",
-    "failed",
-    "lost",
-)
-STATUSES = (QUEUED, RUNNING, FINISHED, STOPPED, DIVERGED, FAILED, LOST)
-OPEN = frozenset({QUEUED, RUNNING})  # statuses of a run that may still record something
-
-_TABLES = """
-CREATE TABLE run (
-    id TEXT NOT NULL, title TEXT NOT NULL, preset TEXT NOT NULL, spec TEXT NOT NULL,
-    created REAL NOT NULL, status TEXT NOT NULL, activity TEXT NOT NULL DEFAULT '',
-    sentence TEXT NOT NULL DEFAULT '', traceback TEXT NOT NULL DEFAULT '',
-    started REAL, ended REAL, device TEXT NOT NULL DEFAULT '', versions TEXT NOT NULL DEFAULT '{}');
-CREATE TABLE heartbeat (pid INTEGER NOT NULL, pid_started REAL NOT NULL, at REAL NOT NULL,
-    step INTEGER NOT NULL);
-CREATE TABLE records (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, phase INTEGER NOT NULL,
-    seconds REAL NOT NULL, scalars BLOB NOT NULL);
-CREATE TABLE histograms (step INTEGER PRIMARY KEY, counts BLOB NOT NULL);
-CREATE TABLE steps (first INTEGER PRIMARY KEY, seconds REAL NOT NULL, numbers BLOB NOT NULL);
-CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, step INTEGER NOT NULL, phase INTEGER NOT NULL,
-    numbers BLOB NOT NULL);
-CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, kind TEXT NOT NULL,
-    words TEXT NOT NULL);
-CREATE TABLE commands (id INTEGER PRIMARY KEY, at REAL NOT NULL, command TEXT NOT NULL,
-    arguments TEXT NOT NULL, taken_at_step INTEGER);
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunInfo:
-    """What is known of a run beside its numbers."""
-
-    id: str
-    title: str
-    preset: str  # "" where it came from none
-    spec: RunSpec
-    created: float  # seconds since 1970, as all times here
-    status: str  # one of STATUSES, as last written; `runs.info` checks it against the process
-    activity: str  # what the worker is doing before the first step, for people
-    sentence: str  # why it ended, for people
-    traceback: str  # of a defect; "" otherwise
-    started: float | None
-    ended: float | None
-    device: str  # the one in use; "" before it is known
-    versions: dict[str, str]  # of what decides the bits: torch, numpy, this package
-    pid: int | None  # of the worker; None before one has it
-    pid_started: float | None
-    heartbeat: float | None  # when the worker last wrote
-    step: int  # steps finished, as of the heartbeat
-
-    @property
-    def group(self) -> str:
-        """The contender this run is one seed of, by its name; "" where it was started alone."""
-        return self.id.rpartition("-s")[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """An order to a worker, in the order given."""
-
-    id: int
-    command: str
-    arguments: dict[str, Any]
 
 
 @contextmanager
@@ -109,31 +78,37 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def create(path: Path, *, title: str, spec: RunSpec, preset: str = "") -> None:
-    """Make the file of a new run, queued. The run's id is the file's name. Raises StoreError."""
+def create(path: Path, *, title: str, spec: RunSpec, preset: str = "", **more: Any) -> None:
+    """Make the file of a new run, queued. The run's id is the file's name. Raises StoreError.
+
+    more  other columns of the run's row: parent, parent_step, created, ...
+    """
+    told = {"title": title, "preset": preset, "spec": spec.model_dump_json(), "status": QUEUED}
+    columns = {"id": path.stem, "created": time.time()} | told | more
     try:
         with _sentences(path):
-            _create(path, title, spec, preset)
+            _create(path, columns)
     except StoreError:
         path.unlink(missing_ok=True)  # half a file would be a broken run for ever
         raise
 
 
-def _create(path: Path, title: str, spec: RunSpec, preset: str) -> None:
+def _create(path: Path, columns: dict[str, Any]) -> None:
     connection = _connect(path, "rwc")
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        connection.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        marks = ", ".join("?" * len(columns))
         connection.execute(
-            "INSERT INTO run (id, title, preset, spec, created, status) VALUES (?, ?, ?, ?, ?, ?)",
-            (path.stem, title, preset, spec.model_dump_json(), time.time(), QUEUED),
+            f"INSERT INTO run ({', '.join(columns)}) VALUES ({marks})", tuple(columns.values())
         )
     finally:
         connection.close()
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    """Raise StoreError for a file that is none or of a newer version; bring an older one up to date."""
+    found = schema.found(connection)
     if found > SCHEMA:
         raise StoreError(
             f"The run file {path.name} has schema {found}; this version reads up to {SCHEMA}: "
@@ -141,6 +116,12 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
         )
     if found < 1:
         raise StoreError(f"The file {path.name} is not a run file.")
+    if found < SCHEMA:
+        older = _connect(path, "rw")
+        try:
+            schema.migrate(older)
+        finally:
+            older.close()
 
 
 #: A spec never changes, and whoever looks at a run asks for it again and again.
@@ -278,16 +259,21 @@ class Reader(_File):
         """What is known of the run beside its numbers."""
         rows = self._rows(
             "SELECT id, title, preset, spec, created, status, activity, sentence, traceback,"
-            " started, ended, device, versions, pid, pid_started, at, coalesce(step, 0)"
+            " started, ended, device, versions, parent, parent_step, now, frozen, changes,"
+            " starred, note, tags, pid, pid_started, at, coalesce(step, 0)"
             " FROM run LEFT JOIN heartbeat"
         )
         if not rows:
             raise StoreError(f"The run file {self.path.name} is empty.")
         names = list(RunInfo.__dataclass_fields__)
         values = dict(zip(names, rows[0], strict=True))
+        values["now"] = _spec_of(values["now"] or values["spec"])
         values["spec"] = _spec_of(values["spec"])
         with _sentences(self.path):
             values["versions"] = json.loads(values["versions"])
+            for name in ("frozen", "tags"):
+                values[name] = tuple(json.loads(values[name]))
+        values["starred"] = bool(values["starred"])
         # The file's name is the id: a copied or renamed file is a run of its own.
         return RunInfo(**(values | {"id": self.path.stem}))
 
@@ -329,5 +315,15 @@ class Reader(_File):
 
     def events(self) -> list[Event]:
         """Everything that happened, in order."""
-        rows = self._rows("SELECT step, kind, words FROM events ORDER BY id")
-        return [Event(step=r[0], kind=r[1], words=r[2]) for r in rows]
+        rows = self._rows("SELECT step, kind, words, change, at FROM events ORDER BY id")
+        return [Event(step=r[0], kind=r[1], words=r[2], change=r[3], at=r[4]) for r in rows]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The moments that can be gone back to, oldest first, without their states."""
+        rows = self._rows("SELECT step, epoch, kind, bytes FROM checkpoints ORDER BY step")
+        return [Checkpoint(step=r[0], epoch=r[1], kind=r[2], bytes=r[3]) for r in rows]
+
+    def state(self, step: int) -> bytes | None:
+        """What engine.checkpoints wrote of exactly that step."""
+        rows = self._rows("SELECT state FROM checkpoints WHERE step = ?", step)
+        return rows[0][0] if rows else None

@@ -185,7 +185,7 @@ def test_what_is_missing_is_told_by_sentence_and_the_rest_is_there(tmp_path):
     run(tmp_path, "x-c01-s01")
     newer = run(tmp_path, "x-c01-s02", seed=2)
     with store.Writer(newer) as writer:
-        writer.connection.execute("PRAGMA user_version = 2")
+        writer.connection.execute("PRAGMA user_version = 99")
     (tmp_path / "n.sqlite").write_bytes(b"noise" * 500)
     header = shown(tmp_path, "table:a:none:x-c01:x-c09:n")
     assert [row["id"] for row in header["rows"]] == ["a", "x-c01"]

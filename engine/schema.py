@@ -1,0 +1,71 @@
+"""The tables of a run's file, and how an older file becomes one of today. Only engine/store.py uses it."""
+
+import sqlite3
+
+SCHEMA = 2
+
+TABLES = """
+CREATE TABLE run (
+    id TEXT NOT NULL, title TEXT NOT NULL, preset TEXT NOT NULL, spec TEXT NOT NULL,
+    created REAL NOT NULL, status TEXT NOT NULL, activity TEXT NOT NULL DEFAULT '',
+    sentence TEXT NOT NULL DEFAULT '', traceback TEXT NOT NULL DEFAULT '',
+    started REAL, ended REAL, device TEXT NOT NULL DEFAULT '', versions TEXT NOT NULL DEFAULT '{}',
+    parent TEXT NOT NULL DEFAULT '', parent_step INTEGER, now TEXT NOT NULL DEFAULT '',
+    frozen TEXT NOT NULL DEFAULT '[]', changes INTEGER NOT NULL DEFAULT 0,
+    starred INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '',
+    tags TEXT NOT NULL DEFAULT '[]');
+CREATE TABLE heartbeat (pid INTEGER NOT NULL, pid_started REAL NOT NULL, at REAL NOT NULL,
+    step INTEGER NOT NULL);
+CREATE TABLE records (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, phase INTEGER NOT NULL,
+    seconds REAL NOT NULL, scalars BLOB NOT NULL);
+CREATE TABLE histograms (step INTEGER PRIMARY KEY, counts BLOB NOT NULL);
+CREATE TABLE steps (first INTEGER PRIMARY KEY, seconds REAL NOT NULL, numbers BLOB NOT NULL);
+CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, step INTEGER NOT NULL, phase INTEGER NOT NULL,
+    numbers BLOB NOT NULL);
+CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, kind TEXT NOT NULL,
+    words TEXT NOT NULL, change TEXT NOT NULL DEFAULT '', at REAL NOT NULL DEFAULT 0);
+CREATE TABLE commands (id INTEGER PRIMARY KEY, at REAL NOT NULL, command TEXT NOT NULL,
+    arguments TEXT NOT NULL, taken_at_step INTEGER);
+CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL,
+    bytes INTEGER NOT NULL, state BLOB NOT NULL);
+"""
+
+#: Schema of a file -> what makes it one of the next.
+_STEPS = {
+    1: """
+ALTER TABLE run ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN parent_step INTEGER;
+ALTER TABLE run ADD COLUMN now TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN frozen TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE run ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN starred INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE events ADD COLUMN change TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN at REAL NOT NULL DEFAULT 0;
+CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL,
+    bytes INTEGER NOT NULL, state BLOB NOT NULL);
+""",
+}
+
+
+def found(connection: sqlite3.Connection) -> int:
+    """The schema of a file; 0 of one that is not a run's."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file up to SCHEMA, whole or not at all; another process may have done so meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(found(connection), SCHEMA):
+            # executescript would commit what has begun.
+            for statement in filter(str.strip, _STEPS[version].split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
