@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from sklearn import datasets as sklearn_datasets
 from torch import Tensor
-from torch.utils.data import TensorDataset, random_split
+from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
 from engine.data_sets import DATA_FILES, data_folders, home, writable_data_folder
 from engine.errors import DataError
@@ -74,6 +74,37 @@ def split(examples: Examples, test: Examples, spec: RunSpec, device: torch.devic
     parts = random_split(everything, [spec.train_examples, spec.validation_examples])
     train, validation = (examples.at(torch.tensor(part.indices)).to(device) for part in parts)
     return Split(train=train, validation=validation, test=test.to(device))
+
+
+class _Positions(Dataset[Tensor]):
+    """0 .. n - 1 as a data set that hands over a whole batch at once."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitems__(self, positions: list[int]) -> Tensor:
+        return torch.as_tensor(positions)
+
+
+class Batches:
+    """Indices of the examples, batch by batch, anew for each epoch, drawn by DataLoader itself.
+
+    It draws from torch's generator when the first batch of an epoch is asked for, not later.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, *, shuffle: bool):
+        self.device = examples.inputs.device
+        positions = _Positions(len(examples))
+        self.loader = DataLoader(
+            positions, batch_size, shuffle=shuffle, collate_fn=lambda batch: batch
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index in self.loader:
+            yield index.to(self.device)
 
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -109,8 +109,24 @@ class Block(nn.Module):
         norm = NORMS[spec.norm](spec.width) if spec.norm != "none" else None
         self.norm_before = norm if spec.norm_position == "before" else None
         self.norm_after = norm if spec.norm_position == "after" else None
-        rule = BACKWARD_RULES.get(spec.gradient_rule)
-        self.backward_rule = BackwardRule(rule) if rule else None
+        self.backward_rule = _backward_rule(spec)
+
+    @property
+    def norm(self) -> nn.Module | None:
+        """Its normalisation, wherever it stands."""
+        return self.norm_before if self.norm_before is not None else self.norm_after
+
+    def change(self, before: RunSpec, spec: RunSpec) -> None:
+        """Be as `spec` says, with the same weights; a new norm begins as in a new network."""
+        if spec.activation != before.activation:
+            self.activation = ACTIVATIONS[spec.activation]()
+        norm = self.norm
+        if spec.norm != before.norm:
+            norm = NORMS[spec.norm](spec.width) if spec.norm != "none" else None
+        self.norm_before = norm if spec.norm_position == "before" else None
+        self.norm_after = norm if spec.norm_position == "after" else None
+        self.backward_rule = _backward_rule(spec)
+        self.to(self.linear.weight.device)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)  # [batch, width]
@@ -122,6 +138,17 @@ class Block(nn.Module):
         if self.norm_after is not None:
             h = self.norm_after(h)
         return h
+
+
+def _backward_rule(spec: RunSpec) -> BackwardRule | None:
+    rule = BACKWARD_RULES.get(spec.gradient_rule)
+    return BackwardRule(rule) if rule else None
+
+
+def _initialise(linear: nn.Linear, spec: RunSpec) -> None:
+    if spec.init in INITS:
+        INITS[spec.init](linear.weight, spec)
+        nn.init.zeros_(linear.bias)
 
 
 class Network(nn.Module):
@@ -139,14 +166,48 @@ class Network(nn.Module):
         self.output = nn.Linear(spec.width, len(spec.data_set.classes))
         self.skips = spec.skips
         self.active, self.frozen = spec.depth, 0
-        if spec.init in INITS:
-            self._initialise()
-
-    def _initialise(self) -> None:
+        self.frozen_by_hand: frozenset[int] = frozenset()
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                INITS[self.spec.init](module.weight, self.spec)
-                nn.init.zeros_(module.bias)
+                _initialise(module, spec)
+
+    def change(self, spec: RunSpec) -> None:
+        """Be as `spec` says from here on; the weights stay what they are."""
+        before, self.spec, self.skips = self.spec, spec, spec.skips
+        for block in self.hidden:
+            assert isinstance(block, Block)
+            block.change(before, spec)
+        self.freeze(self.frozen_by_hand)
+
+    def freeze(self, layers: frozenset[int]) -> None:
+        """Freeze these layers and no others, beside those that the phase freezes."""
+        self.frozen_by_hand = layers
+        for number, module in enumerate([*self.hidden, self.output], start=1):
+            learns = not self.is_frozen(number)
+            module.requires_grad_(learns)
+            if not learns:  # a frozen layer has no gradient, nor an old one
+                module.zero_grad(set_to_none=True)
+
+    def is_frozen(self, number: int) -> bool:
+        """Whether a layer is not being trained."""
+        return number <= self.frozen or number in self.frozen_by_hand
+
+    def reinitialise(self, layer: int | None) -> None:
+        """Draw a layer's weights anew, or all layers' from the input to the output, and reset its norm.
+
+        Drawn on the CPU, as in a new network: the same bits on every device.
+        """
+        numbers = range(1, self.spec.layers + 1) if layer is None else [layer]
+        for number in numbers:
+            linear = self.layer(number)
+            fresh = nn.Linear(linear.in_features, linear.out_features)
+            _initialise(fresh, self.spec)
+            linear.load_state_dict(fresh.state_dict())
+            if number <= self.spec.depth:
+                block = self.hidden[number - 1]
+                assert isinstance(block, Block)
+                if isinstance(block.norm, nn.BatchNorm1d | nn.LayerNorm | nn.RMSNorm):
+                    block.norm.reset_parameters()
 
     def enter(self, phase: Phase) -> None:
         """Use the first `phase.layers` hidden layers, freeze the first `phase.frozen` of them.
@@ -158,10 +219,18 @@ class Network(nn.Module):
             self.output = nn.Linear(self.spec.width, self.output.out_features).to(
                 self.output.weight.device
             )
+        self.use(phase)
+        self.zero_grad(set_to_none=True)
+
+    def use(self, phase: Phase) -> None:
+        """The same with the output layer there is: the network goes on in the middle of a phase."""
         self.active, self.frozen = phase.layers, phase.frozen
-        for number, block in enumerate(self.hidden, start=1):
-            block.requires_grad_(number > phase.frozen)
-            block.zero_grad(set_to_none=True)  # a frozen layer has no gradient, nor an old one
+        self.freeze(self.frozen_by_hand)
+
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """What the optimizer of this phase is given; what is frozen by hand is kept and passed over."""
+        modules = [*self.hidden[self.frozen :], self.output]
+        return [parameter for module in modules for parameter in module.parameters()]
 
     def forward(self, x: Tensor) -> Tensor:
         # Of each hidden layer, after its skip: [batch, features], [batch, width], ...

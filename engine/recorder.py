@@ -3,8 +3,7 @@
 Recording changes nothing: it draws no random number, and what it reads it does not write.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from engine import statistics
+from engine.clock import Clock
 from engine.network import Block, Network
 from engine.records import (
     GRADIENT_COLUMNS,
@@ -65,27 +65,63 @@ def epoch_is_recorded(epoch: int) -> bool:
 class Recorder:
     """A watcher of the loop that hands records to anything with `add(item)`.
 
-    add   called with each Record, Steps, EpochEnd and Event
-    stop  asked after each step; True ends the training
+    add    called with each Record, Steps, EpochEnd and Event
+    stop   asked before each step; True ends the training
+    clock  of the training
     """
 
     def __init__(
-        self, spec: RunSpec, add: Callable[[Item], None], stop: Callable[[], bool] = lambda: False
+        self,
+        spec: RunSpec,
+        add: Callable[[Item], None],
+        stop: Callable[[], bool] = lambda: False,
+        clock: Clock | None = None,
     ):
         self.spec, self.add, self.should_stop = spec, add, stop
-        self.began = time.perf_counter()
+        self.clock = clock or Clock()
         self.step = self.epoch = 0
+        self.since = 0  # the step of the last change
+        self.must = False  # whether the next step is recorded in any case
         self.first, self.losses, self.accuracies = 0, [], []  # type: int, list[float], list[float]
         self.look: _Look | None = None
         self.previous: dict[int, Tensor] = {}  # layer -> its last recorded gradient
 
-    def begin_phase(self, phase: Phase, network: Network, step: int) -> None:
-        """Watch this network from here on."""
+    def begin_phase(self, phase: Phase, network: Network, step: int, *, anew: bool) -> None:
+        """Watch this network from here on. Not `anew`: it goes on in the middle of the phase."""
         self.phase, self.network = phase, network
+        if not anew:
+            return
         if self.spec.schedule != "joint":  # a new output layer has no gradient before
             self.previous.pop(self.spec.layers, None)
         if len(self.spec.phases) > 1:
             self.add(Event(step=step, kind="phase", words=phase_words(phase, self.spec)))
+
+    def between(self, step: int, capture: Callable[[], Any]) -> tuple[()]:
+        """It changes nothing."""
+        return ()
+
+    def changed(self, step: int, event: Event) -> None:
+        """Note a change made before `step`: from here on it is looked at densely again."""
+        self.flush()
+        self.add(event)
+        if event.kind == "look":
+            self.must = True
+        else:
+            self.since = step
+
+    def memory(self) -> dict[str, Any]:
+        """What decides the records to come, besides the network; `recall` takes it back."""
+        previous = {number: gradient.cpu() for number, gradient in self.previous.items()}
+        return {"since": self.since, "previous": previous}
+
+    def recall(self, step: int, memory: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from `step` as the recorder whose memory this is."""
+        self.first = self.step = step
+        self.since = memory["since"]
+        self.previous = {n: gradient.to(device) for n, gradient in memory["previous"].items()}
+
+    def finish(self, step: int, capture: Callable[[], Any]) -> None:
+        """Nothing is left to be done at the end."""
 
     def before_step(self, step: int, epoch: int, *, ends_epoch: bool, must: bool) -> None:
         """Begin to look, if this step is to be recorded. `must` replaces a look begun already."""
@@ -95,8 +131,9 @@ class Recorder:
             self.look = None
         ends = ends_epoch and epoch_is_recorded(epoch + 1)
         last = step + 1 == self.spec.total_steps
-        if must or ends or last or is_recorded(step):
+        if must or self.must or ends or last or is_recorded(step, self.since):
             self.look = _Look(self.network)
+        self.must = False
 
     def after_backward(self) -> None:
         """Take the statistics of signal and gradient."""
@@ -126,7 +163,7 @@ class Recorder:
             first=self.first,
             loss=np.array(self.losses),
             accuracy=np.array(self.accuracies),
-            seconds=time.perf_counter() - self.began,
+            seconds=self.clock.seconds(),
         )
         self.first += len(self.losses)
         self.losses, self.accuracies = [], []
@@ -138,7 +175,7 @@ class Recorder:
             step=self.step,
             epoch=self.epoch,
             phase=self.phase.number,
-            seconds=time.perf_counter() - self.began,
+            seconds=self.clock.seconds(),
             scalars=scalars,
             gradient=counts[0],
             weight=counts[1],
@@ -259,7 +296,7 @@ class _Look:
             whole[ROW[name], [n - 1 for n in group]] = values[place : place + len(group)]
             place += len(group)
         for number in self.numbers:
-            whole[ROW["frozen"], number - 1] = number <= self.network.frozen
+            whole[ROW["frozen"], number - 1] = self.network.is_frozen(number)
         return whole
 
     def _placed(self, parts: list[tuple[list[int], Tensor]], columns: int) -> Counts:

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from engine import presets, store
 from engine.data_sets import check_obtainable, data_here, default_data, home
 from engine.errors import EngineError, RunError, SpecError, StoreError
 from engine.spec import RunSpec
+from engine.steering import Change, Standing, applied, as_json
 
 __all__ = ["data_here", "default_data"]  # what a page needs to know of data comes from here
 
 #: A run's id; where it was started with others, its set's id with contender and seed behind it.
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}(-c\d\d-s\d\d)?")
-COMMANDS = ("stop",)
+COMMANDS = ("stop", "pause", "resume", "step", "epoch")
 FRESH_S = 3.0  # a sign of life younger than this needs no other proof
 #: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
 #: of one vector width in torch, one code path in MKL. It costs a sigmoid network 5 to 25 % of its
@@ -67,17 +68,22 @@ def new_id() -> str:
             return made
 
 
-def create(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
+def create(spec: RunSpec, *, title: str | None = None, preset: str = "", **more: Any) -> str:
     """Make a new run's file, and return the run's id. Raises DataError, StoreError."""
     check_obtainable(spec.data)
-    return create_as(new_id(), spec, title=title, preset=preset)
+    return create_as(new_id(), spec, title=title, preset=preset, **more)
 
 
-def create_as(run: str, spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
-    """The same under an id that is free, for data that is to be had. Raises StoreError."""
+def create_as(
+    run: str, spec: RunSpec, *, title: str | None = None, preset: str = "", **more: Any
+) -> str:
+    """The same under an id that is free, for data that is to be had. Raises StoreError.
+
+    more  other columns of its row, as of store.create
+    """
     file = library() / f"{run}{store.SUFFIX}"
     kept = preset if presets.matches(preset, spec) else presets.name_of(spec)
-    store.create(file, title=title or presets.title_of(spec), spec=spec, preset=kept)
+    store.create(file, title=title or presets.title_of(spec), spec=spec, preset=kept, **more)
     return run
 
 
@@ -88,9 +94,19 @@ def claim(run: str) -> None:
         writer.claim(process.pid, process.create_time())
 
 
-def start(spec: RunSpec, *, title: str | None = None, preset: str = "") -> str:
-    """Queue a run, and return its id. Raises DataError, StoreError; spec faults come earlier."""
+def start(
+    spec: RunSpec,
+    *,
+    title: str | None = None,
+    preset: str = "",
+    changes: Sequence[tuple[int, Change]] = (),
+) -> str:
+    """Queue a run, and return its id. Raises DataError, StoreError; spec faults come earlier.
+
+    changes  made while it trains, each before its step
+    """
     run = create(spec, title=title, preset=preset)
+    plan(path(run), changes)
     enqueue(run, time.time_ns())
     return run
 
@@ -107,17 +123,42 @@ def enqueue(run: str, place: int) -> None:
     queued.set()
 
 
-def send(run: str, command: str, **arguments: Any) -> None:
-    """Give a run an order. Raises RunError."""
+def send(run: str, command: str) -> None:
+    """Give a run an order, one of COMMANDS. Raises RunError, StoreError."""
     if command not in COMMANDS:
-        raise RunError(f"command is {command}; it must be one of {', '.join(COMMANDS)}.")
+        raise RunError(f"command is {command[:40]}; it must be one of {', '.join(COMMANDS)}.")
     file = path(run)
     if command == "stop" and _unqueue(run):
         with store.Writer(file) as writer:
             writer.end_if_open(store.STOPPED, "Stopped before it began.")
         return
+    if command != "stop":
+        _check_open(info(run))
     with store.Writer(file) as writer:
-        writer.send(command, arguments)
+        writer.send(command, {})
+
+
+def change(run: str, change: Change) -> None:
+    """Change a run between two steps, while it trains or is paused. Raises SpecError, RunError."""
+    found = info(run)
+    _check_open(found)
+    applied(Standing(spec=found.now, frozen=frozenset(found.frozen)), change)
+    with store.Writer(path(run)) as writer:
+        writer.send("change", {"change": as_json(change)})
+
+
+def _check_open(found: store.RunInfo) -> None:
+    if found.status not in store.OPEN:
+        raise RunError(
+            f"Run {found.id} has ended ({found.status}): it cannot be steered, but branched from."
+        )
+
+
+def plan(file: Path, changes: Sequence[tuple[int, Change]]) -> None:
+    """Leave changes in a run's file, each to be made before its step. Raises StoreError."""
+    with store.Writer(file) as writer:
+        for step, change in changes:
+            writer.send("change", {"change": as_json(change), "at": step})
 
 
 def info(run: str) -> store.RunInfo:
@@ -128,9 +169,7 @@ def info(run: str) -> store.RunInfo:
 
 def checked(found: store.RunInfo) -> store.RunInfo:
     """The same, with status "lost" where the worker that should be running it is gone."""
-    begun = found.status == store.RUNNING or (
-        found.status == store.QUEUED and found.pid is not None
-    )
+    begun = found.status in store.BEGUN or (found.status == store.QUEUED and found.pid is not None)
     if not begun or is_worker_alive(found.pid, found.pid_started):
         return found
     if found.heartbeat and abs(time.time() - found.heartbeat) < FRESH_S and _exists(found.pid):
@@ -178,7 +217,7 @@ def delete(run: str) -> None:
     """Delete a run: its file, that is. Raises RunError while it is running."""
     file = path(run)
     with contextlib.suppress(StoreError, SpecError):  # an unreadable file can be deleted too
-        if info(run).status == store.RUNNING:
+        if info(run).status in store.BEGUN:
             raise RunError(f"Run {run} is still running: stop it before deleting it.")
     _unqueue(run)
     for part in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
@@ -241,6 +280,11 @@ def next_queued(wanted: Callable[[str], bool] = lambda run: True) -> Path | None
         with contextlib.suppress(RunError):
             return path(run)
     return None
+
+
+def is_any_queued() -> bool:
+    """Whether a run waits for a worker."""
+    return bool(_markers())
 
 
 def end_open(file: Path | None, status: str, sentence: str) -> None:

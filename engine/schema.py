@@ -1,8 +1,12 @@
 """The tables of a run's file, and how an older file becomes one of today. Only engine/store.py uses it."""
 
 import sqlite3
+from pathlib import Path
+
+from engine.errors import StoreError
 
 SCHEMA = 2
+BUSY_S = 10.0  # how long to wait for another process's lock on the file
 
 TABLES = """
 CREATE TABLE run (
@@ -49,23 +53,42 @@ CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind
 }
 
 
-def found(connection: sqlite3.Connection) -> int:
-    """The schema of a file; 0 of one that is not a run's."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection to a file: mode is "ro", "rw" or "rwc"."""
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    return sqlite3.connect(
+        uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def is_older(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a file must be brought up to date. Raises StoreError for one that is none, or is newer."""
+    found = _found(connection)
+    if found > SCHEMA:
+        raise StoreError(
+            f"The run file {name} has schema {found}; this version reads up to {SCHEMA}: "
+            "open it with a newer version."
+        )
+    if found < 1:
+        raise StoreError(f"The file {name} is not a run file.")
+    return found < SCHEMA
+
+
+def migrate(path: Path) -> None:
     """Bring a file up to SCHEMA, whole or not at all; another process may have done so meanwhile."""
-    connection.execute("BEGIN IMMEDIATE")
+    connection = connect(path, "rw")
     try:
-        for version in range(found(connection), SCHEMA):
+        connection.execute("BEGIN IMMEDIATE")
+        for version in range(_found(connection), SCHEMA):
             # executescript would commit what has begun.
             for statement in filter(str.strip, _STEPS[version].split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
         connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    finally:
+        connection.close()  # what was not committed is undone
+
+
+def _found(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version

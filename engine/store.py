@@ -8,7 +8,7 @@ reach below float32's range and SQLite stores NaN as NULL.
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -60,7 +60,6 @@ __all__ = [
 ]
 
 SUFFIX = ".sqlite"
-BUSY_S = 10.0  # how long to wait for another process's lock on the file
 
 
 @contextmanager
@@ -69,13 +68,6 @@ def _sentences(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, json.JSONDecodeError) as error:
         raise StoreError(f"The run file {path.name} cannot be used: {error}.") from error
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.resolve().as_uri()}?mode={mode}"
-    return sqlite3.connect(
-        uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-    )
 
 
 def create(path: Path, *, title: str, spec: RunSpec, preset: str = "", **more: Any) -> None:
@@ -94,7 +86,7 @@ def create(path: Path, *, title: str, spec: RunSpec, preset: str = "", **more: A
 
 
 def _create(path: Path, columns: dict[str, Any]) -> None:
-    connection = _connect(path, "rwc")
+    connection = schema.connect(path, "rwc")
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
@@ -104,24 +96,6 @@ def _create(path: Path, columns: dict[str, Any]) -> None:
         )
     finally:
         connection.close()
-
-
-def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreError for a file that is none or of a newer version; bring an older one up to date."""
-    found = schema.found(connection)
-    if found > SCHEMA:
-        raise StoreError(
-            f"The run file {path.name} has schema {found}; this version reads up to {SCHEMA}: "
-            "open it with a newer version."
-        )
-    if found < 1:
-        raise StoreError(f"The file {path.name} is not a run file.")
-    if found < SCHEMA:
-        older = _connect(path, "rw")
-        try:
-            schema.migrate(older)
-        finally:
-            older.close()
 
 
 #: A spec never changes, and whoever looks at a run asks for it again and again.
@@ -138,9 +112,10 @@ class _File:
         if not path.exists():
             raise StoreError(f"There is no run file {path.name}.")
         with _sentences(path):
-            self.connection = _connect(path, self.mode)
+            self.connection = schema.connect(path, self.mode)
             try:
-                _check_schema(self.connection, path)
+                if schema.is_older(self.connection, path.name):
+                    schema.migrate(path)
             except (sqlite3.Error, StoreError):
                 self.connection.close()
                 raise
@@ -158,6 +133,11 @@ class _File:
         with _sentences(self.path):
             return self.connection.execute(query, values).fetchall()
 
+    def checkpoints(self) -> list[Checkpoint]:
+        """The moments that can be gone back to, oldest first, without their states."""
+        rows = self._rows("SELECT step, epoch, kind, bytes FROM checkpoints ORDER BY step")
+        return [Checkpoint(step=r[0], epoch=r[1], kind=r[2], bytes=r[3]) for r in rows]
+
 
 class Writer(_File):
     """The one writer of a run's records; also what changes its status and gives it commands.
@@ -170,6 +150,7 @@ class Writer(_File):
     def __init__(self, path: Path):
         super().__init__(path)
         self.waiting: list[Item] = []
+        self._version = -1  # SQLite's count of others' writes
         # Each commit is in the operating system's hands, safe from a killed process; only a
         # power cut can lose the last moments. A full sync would cost some 10 ms per commit.
         with _sentences(path):
@@ -181,24 +162,29 @@ class Writer(_File):
 
     def commit(self, heartbeat: tuple[int, float, int] | None = None) -> None:
         """Write what waits, whole or not at all, with a sign of life (pid, its start, step)."""
+        with self._transaction():
+            for item in self.waiting:
+                blobs.INSERTS[type(item)](self.connection, item)
+            if heartbeat is not None:
+                pid, pid_started, step = heartbeat
+                self.connection.execute("DELETE FROM heartbeat")
+                self.connection.execute(
+                    "INSERT INTO heartbeat VALUES (?, ?, ?, ?)",
+                    (pid, pid_started, time.time(), step),
+                )
+        self.waiting.clear()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         with _sentences(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
-                for item in self.waiting:
-                    blobs.INSERTS[type(item)](self.connection, item)
-                if heartbeat is not None:
-                    pid, pid_started, step = heartbeat
-                    self.connection.execute("DELETE FROM heartbeat")
-                    self.connection.execute(
-                        "INSERT INTO heartbeat VALUES (?, ?, ?, ?)",
-                        (pid, pid_started, time.time(), step),
-                    )
+                yield
                 self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
-        self.waiting.clear()
 
     def update(self, **columns: Any) -> None:
         """Change columns of the run's own row: status, activity, sentence, started, ..."""
@@ -224,10 +210,29 @@ class Writer(_File):
                 (pid, pid_started, time.time()),
             )
 
-    def fold(self) -> None:
-        """Move everything from the write-ahead log into the file, so that the file alone is the run."""
+    def fold(self, *, wait: bool = True) -> None:
+        """Move everything from the write-ahead log into the file, so that the file alone is the run.
+
+        Not waiting for readers, and without holding up whoever writes, as much as can be.
+        """
         with _sentences(self.path):
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            how = "TRUNCATE" if wait else "PASSIVE"
+            self.connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+
+    def keep(
+        self,
+        checkpoint: Checkpoint,
+        state: bytes,
+        surplus: Callable[[Sequence[Checkpoint]], Sequence[int]] = lambda kept: (),
+    ) -> None:
+        """Write a checkpoint and let go of those that `surplus` names, whole or not at all."""
+        with self._transaction():
+            self.connection.execute(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)",
+                (checkpoint.step, checkpoint.epoch, checkpoint.kind, checkpoint.bytes, state),
+            )
+            gone = [(step,) for step in surplus(self.checkpoints())]
+            self.connection.executemany("DELETE FROM checkpoints WHERE step = ?", gone)
 
     def send(self, command: str, arguments: dict[str, Any]) -> None:
         """Leave an order for the worker."""
@@ -237,12 +242,21 @@ class Writer(_File):
                 (time.time(), command, json.dumps(arguments)),
             )
 
-    def new_commands(self) -> list[Command]:
-        """Orders not taken yet, oldest first."""
+    def new_commands(self, after: int = 0) -> list[Command]:
+        """Orders not taken yet, oldest first, of those with an id above `after`."""
         rows = self._rows(
-            "SELECT id, command, arguments FROM commands WHERE taken_at_step IS NULL ORDER BY id"
+            "SELECT id, command, arguments FROM commands"
+            " WHERE taken_at_step IS NULL AND id > ? ORDER BY id",
+            after,
         )
         return [Command(id=r[0], command=r[1], arguments=json.loads(r[2])) for r in rows]
+
+    def is_told(self) -> bool:
+        """Whether anybody else has written since this was asked last. Cheap."""
+        with _sentences(self.path):
+            version = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        before, self._version = self._version, version
+        return bool(version != before)
 
     def taken(self, command: Command, step: int) -> None:
         """Note that an order was carried out at a step."""
@@ -315,13 +329,8 @@ class Reader(_File):
 
     def events(self) -> list[Event]:
         """Everything that happened, in order."""
-        rows = self._rows("SELECT step, kind, words, change, at FROM events ORDER BY id")
+        rows = self._rows("SELECT step, kind, words, change, at FROM events ORDER BY step, id")
         return [Event(step=r[0], kind=r[1], words=r[2], change=r[3], at=r[4]) for r in rows]
-
-    def checkpoints(self) -> list[Checkpoint]:
-        """The moments that can be gone back to, oldest first, without their states."""
-        rows = self._rows("SELECT step, epoch, kind, bytes FROM checkpoints ORDER BY step")
-        return [Checkpoint(step=r[0], epoch=r[1], kind=r[2], bytes=r[3]) for r in rows]
 
     def state(self, step: int) -> bytes | None:
         """What engine.checkpoints wrote of exactly that step."""

@@ -24,6 +24,7 @@ from engine.errors import EngineError, StoreError
 log = logging.getLogger(__name__)
 STOP_S = 4.0  # how long workers have to stop by themselves when the server stops
 TICK_S = 0.1
+MOST_PAUSED = 4  # runs that are paused and leave their place to others: each holds its memory
 REST_S = 3.0  # after a start, before the next spare warms up: it would take the run's first seconds
 
 
@@ -92,6 +93,12 @@ class Worker:
             self.process.wait()
 
 
+def _is_paused(worker: Worker) -> bool:
+    with contextlib.suppress(EngineError):
+        return worker.file is not None and runs.info(worker.file.stem).status == store.PAUSED
+    return False
+
+
 class Supervisor:
     """Gives queued runs to workers: at most so many at once, and one spare that waits warm.
 
@@ -150,7 +157,7 @@ class Supervisor:
             try:
                 self._reap()
                 self._keep_a_spare()
-                while len(self.busy) < self._limit() and (file := runs.next_queued(self.takes)):
+                while self._has_room() and (file := runs.next_queued(self.takes)):
                     self._begin(file)
                 self._let_go()
             except Exception:  # a full disk, say. Without this thread nothing starts any more
@@ -158,6 +165,15 @@ class Supervisor:
                 self.stopping.wait(1.0)
             runs.queued.wait(TICK_S)
             runs.queued.clear()
+
+    def _has_room(self) -> bool:
+        """Whether another run may begin. One that is paused takes no core, up to MOST_PAUSED of them."""
+        over = len(self.busy) - self._limit()
+        if over < 0:
+            return True
+        if over >= MOST_PAUSED or not runs.is_any_queued():
+            return False
+        return sum(map(_is_paused, self.busy)) > over
 
     def _limit(self) -> int:
         """How many may train at once, now."""

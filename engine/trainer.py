@@ -6,56 +6,24 @@ random_split, network, then what DataLoader draws. With it the Adam preset print
 """
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from engine.data import Examples, Split, split
-from engine.errors import DeviceError, DivergedError
+from engine.checkpoints import Position, State, copied
+from engine.clock import Clock
+from engine.data import Batches, Examples, Split, split
+from engine.errors import DeviceError, DivergedError, StoreError
+from engine.evaluation import evaluate, first_nonfinite_output, nonfinite_weight
 from engine.network import Network
+from engine.optimizers import CLIPS, OPTIMIZERS
 from engine.records import EpochEnd
 from engine.spec import Phase, RunSpec
-
-Parameters = list[nn.Parameter]
-
-OPTIMIZERS: dict[str, Callable[[Parameters, RunSpec], torch.optim.Optimizer]] = {
-    "sgd": lambda p, spec: torch.optim.SGD(
-        p, lr=spec.learning_rate, weight_decay=spec.weight_decay
-    ),
-    "momentum": lambda p, spec: torch.optim.SGD(
-        p, lr=spec.learning_rate, weight_decay=spec.weight_decay, momentum=spec.momentum
-    ),
-    "nesterov": lambda p, spec: torch.optim.SGD(
-        p,
-        lr=spec.learning_rate,
-        weight_decay=spec.weight_decay,
-        momentum=spec.momentum,
-        nesterov=True,
-    ),
-    "rmsprop": lambda p, spec: torch.optim.RMSprop(
-        p, lr=spec.learning_rate, weight_decay=spec.weight_decay
-    ),
-    "adagrad": lambda p, spec: torch.optim.Adagrad(
-        p, lr=spec.learning_rate, weight_decay=spec.weight_decay
-    ),
-    "adam": lambda p, spec: torch.optim.Adam(
-        p, lr=spec.learning_rate, weight_decay=spec.weight_decay
-    ),
-    "adamw": lambda p, spec: torch.optim.AdamW(
-        p, lr=spec.learning_rate, weight_decay=spec.weight_decay
-    ),
-}
-
-#: Rules that cut the finished gradient. The others act inside the network (engine/network.py).
-CLIPS: dict[str, Callable[[Parameters, float], object]] = {
-    "clip_norm": nn.utils.clip_grad_norm_,
-    "clip_value": nn.utils.clip_grad_value_,
-}
+from engine.steering import Change, Standing, applied
 
 DEVICES: dict[str, Callable[[], bool]] = {
     "cuda": torch.cuda.is_available,
@@ -64,27 +32,39 @@ DEVICES: dict[str, Callable[[], bool]] = {
 }
 
 
-class Watcher(Protocol):
-    """What the loop tells, in order; `Silent` hears nothing. It must change nothing."""
+Capture = Callable[[], State]
 
-    def begin_phase(self, phase: Phase, network: Network, step: int) -> None: ...
+
+class Watcher(Protocol):
+    """What the loop tells, in order; `Silent` hears nothing. It changes only what `between` asks for."""
+
+    def begin_phase(self, phase: Phase, network: Network, step: int, *, anew: bool) -> None: ...
+    def between(self, step: int, capture: Capture) -> Sequence[Change]:
+        """What to change before this step; asked again until it is nothing. May wait."""
+
     def before_step(self, step: int, epoch: int, *, ends_epoch: bool, must: bool) -> None: ...
     def after_backward(self) -> None: ...
     def after_step(self, loss: float, accuracy: float) -> None: ...
     def end_epoch(self, end: EpochEnd) -> None: ...
     def should_stop(self) -> bool: ...
+    def finish(self, step: int, capture: Capture) -> None: ...
 
 
 class Silent:
-    """A watcher that hears nothing and stops nothing."""
+    """A watcher that hears nothing, changes nothing and stops nothing."""
 
-    def begin_phase(self, phase: Phase, network: Network, step: int) -> None: ...
+    def begin_phase(self, phase: Phase, network: Network, step: int, *, anew: bool) -> None: ...
+    def between(self, step: int, capture: Capture) -> Sequence[Change]:
+        return ()
+
     def before_step(self, step: int, epoch: int, *, ends_epoch: bool, must: bool) -> None: ...
     def after_backward(self) -> None: ...
     def after_step(self, loss: float, accuracy: float) -> None: ...
     def end_epoch(self, end: EpochEnd) -> None: ...
     def should_stop(self) -> bool:
         return False
+
+    def finish(self, step: int, capture: Capture) -> None: ...
 
 
 def choose_device(name: str) -> torch.device:
@@ -113,12 +93,14 @@ def set_up(spec: RunSpec) -> torch.device:
 
 @dataclass
 class Run:
-    """A run that is ready to train: everything random up to the first batch has been drawn."""
+    """A run that is ready to train: everything random up to the next batch has been drawn."""
 
-    spec: RunSpec
+    spec: RunSpec  # as it was started
     data: Split
     network: Network
     device: torch.device
+    clock: Clock = field(default_factory=Clock)
+    state: State | None = None  # where it goes on from; None at its beginning
 
 
 def prepare(spec: RunSpec, examples: Examples, test: Examples, device: torch.device) -> Run:
@@ -128,59 +110,160 @@ def prepare(spec: RunSpec, examples: Examples, test: Examples, device: torch.dev
     return Run(spec=spec, data=data, network=Network(spec).to(device), device=device)
 
 
+def resume(
+    spec: RunSpec, examples: Examples, test: Examples, device: torch.device, state: State
+) -> Run:
+    """The run as it stood at `state`: what comes next has the same bits. Raises StoreError.
+
+    spec  as the run was started; only its length may be another
+    """
+    torch.manual_seed(spec.seed)
+    data = split(examples, test, spec, device)
+    network = Network(state.standing.spec)
+    try:
+        network.load_state_dict(state.network)
+    except RuntimeError as error:
+        raise StoreError("The checkpoint in the run's file is of another network.") from error
+    clock = Clock(state.seconds)
+    return Run(spec, data, network.to(device), device, clock, state)
+
+
 def train(run: Run, watcher: Watcher) -> None:
     """Train through all phases. Raises DivergedError when the loss or a weight is non-finite."""
     loop = _Loop(run, watcher)
-    for phase in run.spec.phases:
-        run.network.enter(phase)
-        watcher.begin_phase(phase, run.network, loop.step)
-        if not loop.phase(phase):
+    for phase in run.spec.phases[loop.at.phase - 1 :]:
+        loop.begin(phase)
+        if not loop.train_phase(phase):
             return
+    watcher.finish(loop.at.step, loop.capture)
 
 
 class _Loop:
-    """Where the loop stands: the step, the epoch and the clock, counted on through the phases."""
+    """Where the loop stands, and what it works with."""
 
     def __init__(self, run: Run, watcher: Watcher):
-        self.run, self.watcher = run, watcher
-        self.step = self.epoch = 0
+        self.run, self.watcher, self.resumed = run, watcher, run.state
+        self.at = Position()
+        self.standing = Standing(spec=run.spec)
+        if self.resumed is not None:
+            self.at, self.standing = self.resumed.position, self.resumed.standing
+            run.network.freeze(self.standing.frozen)
         self.loss_of = nn.CrossEntropyLoss()
-        self.batches = _Batches(run.data.train, run.spec.batch_size, shuffle=True)
-        self.validation_batches = _Batches(run.data.validation, run.spec.batch_size, shuffle=False)
+        self.batches = Batches(run.data.train, run.spec.batch_size, shuffle=True)
+        self.validation_batches = Batches(run.data.validation, run.spec.batch_size, shuffle=False)
         # Cut by hand: a DataLoader would draw a random number that the notebooks do not draw.
         places = torch.arange(len(run.data.test), device=run.device)
         self.test_batches = torch.split(places, run.spec.batch_size)
-        self.began = time.perf_counter()
 
-    def phase(self, phase: Phase) -> bool:
+    def begin(self, phase: Phase) -> None:
+        """Enter a phase, or go on in the middle of it."""
+        state, self.resumed = self.resumed, None
+        if state is None:
+            self.at.phase = phase.number
+            self.run.network.enter(phase)
+        else:
+            self.run.network.use(phase)
+        self.parameters = self.run.network.trained_parameters()
+        self.optimizer = OPTIMIZERS[self.standing.spec.optimizer](
+            self.parameters, self.standing.spec
+        )
+        if state is not None:
+            for name, parameter in self.named():
+                if name in state.optimizer:
+                    self.optimizer.state[parameter] = state.optimizer[name]
+            # Moved to where each of its tensors belongs.
+            self.optimizer.load_state_dict(self.optimizer.state_dict())
+        self.watcher.begin_phase(phase, self.run.network, self.at.step, anew=state is None)
+        self.order = None if state is None else self.drawn_order(state)
+
+    def named(self) -> list[tuple[str, nn.Parameter]]:
+        """The optimizer's parameters by name."""
+        known = {id(parameter) for parameter in self.parameters}
+        return [(n, p) for n, p in self.run.network.named_parameters() if id(p) in known]
+
+    def drawn_order(self, state: State) -> Iterator[Tensor] | None:
+        """The rest of the epoch's order, as it was drawn; None where nothing was."""
+        order = None
+        if self.at.batch and self.at.drawn is not None:
+            torch.set_rng_state(self.at.drawn)
+            order = iter(self.batches)
+            list(islice(order, self.at.batch))  # those that are done
+        torch.set_rng_state(state.generator)
+        return order
+
+    def capture(self) -> State:
+        """All that decides what comes next."""
+        optimizer = {name: self.optimizer.state.get(p, {}) for name, p in self.named()}
+        position = Position(**{**vars(self.at), "losses": list(self.at.losses)})
+        return State(
+            position=position,
+            standing=self.standing,
+            seconds=self.run.clock.seconds(),
+            generator=torch.get_rng_state(),
+            network=copied(self.run.network.state_dict()),
+            optimizer=copied(optimizer),
+        )
+
+    def change(self, change: Change) -> None:
+        """Do what was asked for between two steps. The weights stay, unless it says otherwise."""
+        before, self.standing = self.standing, applied(self.standing, change)
+        network, spec = self.run.network, self.standing.spec
+        if self.standing.frozen != before.frozen:
+            network.freeze(self.standing.frozen)
+        if change.kind == "reinitialise":
+            network.reinitialise(change.layer)
+            anew = {id(p) for n, p in self.named() if _is_of(n, change.layer, spec.layers)}
+            for parameter in [p for p in self.optimizer.state if id(p) in anew]:
+                del self.optimizer.state[parameter]
+        if spec != before.spec:
+            network.change(spec)
+            self.parameters = network.trained_parameters()
+            old, self.optimizer = (
+                self.optimizer,
+                OPTIMIZERS[spec.optimizer](self.parameters, spec),
+            )
+            if spec.optimizer == before.spec.optimizer:
+                for parameter in self.parameters:
+                    if parameter in old.state:
+                        self.optimizer.state[parameter] = old.state[parameter]
+
+    def train_phase(self, phase: Phase) -> bool:
         """Train one phase to its end; False when asked to stop."""
-        spec, end = self.run.spec, self.step + self.run.spec.steps_per_phase
-        parameters = [p for p in self.run.network.parameters() if p.requires_grad]
-        optimizer = OPTIMIZERS[spec.optimizer](parameters, spec)
-        while self.step < end:
-            losses: list[float] = []
-            correct, seen = 0.0, 0
-            for index in self.batches:
-                last = len(losses) + 1 == spec.steps_per_epoch or self.step + 1 == end
-                loss, accuracy = self.one_step(index, optimizer, parameters, last)
-                losses.append(loss)
-                correct, seen = correct + accuracy * len(index), seen + len(index)
-                if self.watcher.should_stop():
-                    return False
-                if self.step == end:
-                    break
-            self.end_epoch(phase, sum(losses) / len(losses), correct / seen)
+        end = phase.number * self.run.spec.steps_per_phase
+        while self.at.step < end:
+            if not self.train_epoch(end):
+                return False
+            self.end_epoch()
         return True
 
-    def one_step(
-        self, index: Tensor, optimizer: torch.optim.Optimizer, parameters: Parameters, last: bool
-    ) -> tuple[float, float]:
+    def train_epoch(self, end: int) -> bool:
+        """Train the rest of an epoch, but not beyond step `end`; False when asked to stop."""
+        at, spec = self.at, self.run.spec
+        last = False
+        while not last:
+            while changes := self.watcher.between(at.step, self.capture):
+                for change in changes:
+                    self.change(change)
+            if self.watcher.should_stop():
+                return False
+            if self.order is None:
+                at.drawn = torch.get_rng_state()
+                self.order = iter(self.batches)
+            index = next(self.order)
+            last = at.batch + 1 == spec.steps_per_epoch or at.step + 1 == end
+            loss, accuracy = self.one_step(index, last)
+            at.losses.append(loss)
+            at.correct, at.seen = at.correct + accuracy * len(index), at.seen + len(index)
+            at.batch += 1
+        return True
+
+    def one_step(self, index: Tensor, last: bool) -> tuple[float, float]:
         """Loss and accuracy of one batch, and the step it leads to."""
-        run, spec = self.run, self.run.spec
+        run, spec = self.run, self.standing.spec
         inputs = run.data.train.inputs[index]  # [batch, features]
         labels = run.data.train.labels[index]  # [batch]
-        self.watcher.before_step(self.step, self.epoch, ends_epoch=last, must=False)
-        optimizer.zero_grad()
+        self.watcher.before_step(self.at.step, self.at.epoch, ends_epoch=last, must=False)
+        self.optimizer.zero_grad()
         logits = run.network(inputs)  # [batch, classes]
         loss = self.loss_of(logits, labels)
         value = loss.item()  # the only wait for the device
@@ -189,34 +272,36 @@ class _Loop:
         loss.backward()
         self.watcher.after_backward()  # gradients are whole here, neither cut nor used
         if spec.gradient_rule in CLIPS:
-            CLIPS[spec.gradient_rule](parameters, spec.gradient_bound)
-        optimizer.step()
+            CLIPS[spec.gradient_rule](self.parameters, spec.gradient_bound)
+        self.optimizer.step()
         accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
         self.watcher.after_step(value, accuracy)
-        self.step += 1
+        self.at.step += 1
         return value, accuracy
 
-    def end_epoch(self, phase: Phase, train_loss: float, train_accuracy: float) -> None:
+    def end_epoch(self) -> None:
         """Measure on validation and test examples, and say so."""
-        self.epoch += 1
-        network, test = self.run.network, self.run.data.test
+        at, network, test = self.at, self.run.network, self.run.data.test
+        at.epoch += 1
         validation = evaluate(network, self.run.data.validation, self.validation_batches)
         tested = evaluate(network, test, self.test_batches)
         end = EpochEnd(
-            epoch=self.epoch,
-            step=self.step,
-            phase=phase.number,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
+            epoch=at.epoch,
+            step=at.step,
+            phase=at.phase,
+            train_loss=sum(at.losses) / len(at.losses),
+            train_accuracy=at.correct / at.seen,
             validation_loss=validation[0],
             validation_accuracy=validation[1],
             test_loss=tested[0],
             test_accuracy=tested[1],
-            seconds=time.perf_counter() - self.began,
+            seconds=self.run.clock.seconds(),
         )
+        at.batch, at.losses, at.correct, at.seen = 0, [], 0.0, 0
+        self.order = None
         self.watcher.end_epoch(end)
         if broken := nonfinite_weight(network):
-            raise DivergedError(self.step - 1, broken, "the gradient")
+            raise DivergedError(at.step - 1, broken, "the gradient")
 
     def diverge(self, inputs: Tensor, labels: Tensor) -> None:
         """Look at the batch that gave a non-finite loss once more, and say where it began.
@@ -224,97 +309,20 @@ class _Loop:
         A weight that is non-finite before this step was made so by the step before. The second
         look, with statistics taken, shows the run up to its end.
         """
-        network = self.run.network
+        network, step = self.run.network, self.at.step
         broken = nonfinite_weight(network)
-        self.watcher.before_step(self.step, self.epoch, ends_epoch=True, must=True)
+        self.watcher.before_step(step, self.at.epoch, ends_epoch=True, must=True)
         loss = self.loss_of(network(inputs), labels)
         loss.backward()
         self.watcher.after_backward()
         self.watcher.after_step(loss.item(), math.nan)
         if broken:
-            raise DivergedError(self.step - 1, broken, "the gradient")
-        raise DivergedError(self.step, first_nonfinite_output(network, inputs), "the signal")
+            raise DivergedError(step - 1, broken, "the gradient")
+        raise DivergedError(step, first_nonfinite_output(network, inputs), "the signal")
 
 
-def evaluate(
-    network: Network, examples: Examples, batches: Iterable[Tensor]
-) -> tuple[float, float]:
-    """Mean loss and accuracy per example, in evaluation mode.
-
-    batches  indices of the examples, batch by batch; a whole-tensor norm's answer depends on them
-
-    Sums over examples are divided by the number of examples. (The published notebooks divide the
-    validation loss by the number of test batches: their 1.3816 is really 2.3027.)
-    """
-    network.eval()
-    loss_sum = torch.zeros((), dtype=torch.float64)
-    correct = 0
-    with torch.no_grad():
-        for index in batches:
-            logits = network(examples.inputs[index])
-            labels = examples.labels[index]
-            losses = nn.functional.cross_entropy(logits, labels, reduction="none")
-            loss_sum += losses.cpu().double().sum()
-            correct += int((logits.argmax(1) == labels).sum())
-    network.train()
-    return loss_sum.item() / len(examples), correct / len(examples)
-
-
-def nonfinite_weight(network: Network) -> int | None:
-    """The layer nearest the output with a weight that is NaN or infinite.
-
-    A gradient that runs out of numbers takes all layers below with it; it began in the topmost.
-    """
-    for number in reversed(network.layers_in_use()):
-        layer = network.layer(number)
-        if not all(bool(p.isfinite().all()) for p in (layer.weight, layer.bias)):
-            return number
-    return None
-
-
-def first_nonfinite_output(network: Network, inputs: Tensor) -> int | None:
-    """The layer nearest the input whose output for `inputs` is NaN or infinite."""
-    found: list[int] = []
-
-    def look(number: int) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-            if not bool(output.isfinite().all()):
-                found.append(number)
-
-        return hook
-
-    modules = {n: network.hidden[n - 1] for n in network.layers_in_use()[:-1]}
-    handles = [m.register_forward_hook(look(n)) for n, m in modules.items()]
-    with torch.no_grad():
-        network(inputs)
-    for handle in handles:
-        handle.remove()
-    return found[0] if found else network.spec.depth + 1
-
-
-class _Positions(Dataset[Tensor]):
-    """0 .. n - 1 as a data set that hands over a whole batch at once."""
-
-    def __init__(self, count: int):
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitems__(self, positions: list[int]) -> Tensor:
-        return torch.as_tensor(positions)
-
-
-class _Batches:
-    """Indices of the examples, batch by batch, anew for each epoch, drawn by DataLoader itself."""
-
-    def __init__(self, examples: Examples, batch_size: int, *, shuffle: bool):
-        self.device = examples.inputs.device
-        positions = _Positions(len(examples))
-        self.loader = DataLoader(
-            positions, batch_size, shuffle=shuffle, collate_fn=lambda batch: batch
-        )
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for index in self.loader:
-            yield index.to(self.device)
+def _is_of(name: str, layer: int | None, layers: int) -> bool:
+    """Whether a parameter of that name belongs to a layer; every one does to None."""
+    if layer is None:
+        return True
+    return name.startswith("output." if layer == layers else f"hidden.{layer - 1}.")

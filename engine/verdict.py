@@ -275,8 +275,8 @@ def _look(file: Path, changed: tuple[int, ...]) -> _Found | None:
     """One run, if it is on the published data. Read again only when its file has changed."""
     with store.Reader(file) as reader:
         info = reader.run()
-        if info.spec.data != DATA:
-            return None
+        if info.spec.data != DATA or info.changes or info.parent:
+            return None  # what was changed while it trained is no published configuration
         ends = reader.epochs() if info.status == store.FINISHED else []
     return _Found(
         run=info.id,

@@ -23,12 +23,16 @@ from pathlib import Path
 import psutil
 import torch
 
-from engine import __version__, data, store, trainer
+from engine import __version__, checkpoints, data, store, trainer
 from engine.data_sets import default_data
 from engine.errors import DataError, DeviceError, DivergedError, EngineError, StoreError
+from engine.helm import Helm
+from engine.keeping import Keeper
 from engine.recorder import Recorder
 from engine.records import EpochEnd, Event
+from engine.run_info import RunInfo
 from engine.spec import RunSpec
+from engine.steered import Steered
 
 NICE = 5  # training goes behind the page: also where every core trains, the screen stays quick
 COMMIT_S = 0.1  # between commits, at least: what a reader can be late by
@@ -45,13 +49,15 @@ class Job:
     def __init__(self, file: Path, hear: Hear = lambda step, end: None):
         self.writer = store.Writer(file)
         self.hear = hear
-        self.ask_to_stop = threading.Event()  # from a signal, or when the server has gone
+        self.ask_to_stop = threading.Event()  # by an order, a signal, or when the server has gone
         self.reason = "Stopped."
         self.refused = False  # whether what was asked cannot be had here
         self.is_told = False  # whether its end is written and was no defect
         self.recorder: Recorder | None = None  # until there is something to record
+        self.helm = Helm(self.writer, self.ask_to_stop.set)
+        self.keeper = Keeper(file)
         self.step = 0
-        self.committed = 0.0  # time.monotonic of the last commit
+        self.committed = self.looked = 0.0  # time.monotonic of the last commit, look at the orders
         process = psutil.Process()
         self.pid, self.pid_started = process.pid, process.create_time()
 
@@ -59,11 +65,12 @@ class Job:
         """Train the run to its end, whatever that is; the status it ended with."""
         try:
             with store.Reader(self.writer.path) as reader:
-                spec = reader.run().spec
+                info = reader.run()
+            self.step = info.step
             self.commit()
             self.writer.update(status=store.RUNNING, sentence="", ended=None, started=time.time())
             self.writer.update(versions=_versions())
-            status, sentence = self._train(spec)
+            status, sentence = self._train(info)
             trace = ""
         except DivergedError as error:
             status, sentence, trace = store.DIVERGED, str(error), ""
@@ -81,6 +88,7 @@ class Job:
     def _end(self, status: str, sentence: str, trace: str) -> str:
         if self.ask_to_stop.is_set() and status == store.FAILED and not trace:
             status, sentence = store.STOPPED, self.reason
+        self.keeper.close()
         if self.recorder is not None:
             self.recorder.flush()
         with contextlib.suppress(StoreError):  # on a full disk the last moments are lost
@@ -94,64 +102,60 @@ class Job:
         self.writer.close()
         return status
 
-    def _train(self, spec: RunSpec) -> tuple[str, str]:
+    def _train(self, info: RunInfo) -> tuple[str, str]:
+        spec = info.spec
         device = trainer.set_up(spec)
         self.writer.update(device=device.type)
         self.say(f"loading {spec.data_set.title}")
         examples, test = data.load(spec, self.say)
-        self.recorder = Recorder(spec, self.writer.add, self.should_stop)
-        recorder = self.recorder
-        run = trainer.prepare(spec, examples, test, device)
+        state = _origin(self.writer.path)
+        if state is None:
+            run = trainer.prepare(spec, examples, test, device)
+        else:
+            run = trainer.resume(spec, examples, test, device, state)
+        recorder = Recorder(spec, self.writer.add, self.should_stop, run.clock)
+        if state is not None:
+            recorder.recall(state.position.step, state.recorder, device)
+            self.step = state.position.step
+        self.recorder = recorder
         self.say("")
-        trainer.train(run, _Heard(recorder, self))
+        steered = Steered(self, recorder, run, info.changes)
+        trainer.train(run, steered)
+        self.step = steered.step
         if self.ask_to_stop.is_set():
-            self.writer.add(Event(step=self.step, kind="stop", words="stopped"))
+            self.writer.add(Event(step=self.step, kind="stop", words="stopped", at=time.time()))
             return store.STOPPED, f"{self.reason[:-1]} at step {self.step}."
         return store.FINISHED, f"Finished after {self.step} steps."
 
     def say(self, words: str) -> None:
         """Tell people what goes on before the first step; also a chance to be stopped."""
         self.writer.update(activity=words)
-        self.look_for_orders()
+        self.helm.look(self.step)
         if self.ask_to_stop.is_set():
             raise EngineError(self.reason)
 
     def should_stop(self) -> bool:
-        """Commit and look for orders ten times a second; whether to stop. Asked at each step."""
-        assert self.recorder is not None, "it is the recorder that asks"
-        self.step = self.recorder.step + 1
-        now = time.monotonic()
+        """Commit ten times a second; whether to stop. Asked before each step."""
         # The first records at once: the sooner a number is on the screen the better.
-        if now - self.committed >= COMMIT_S or self.step <= 2:
-            self.recorder.flush()
+        if time.monotonic() - self.committed >= COMMIT_S or self.step <= 2:
             self.commit()
-            self.look_for_orders()
             self.hear(self.step, None)
         return self.ask_to_stop.is_set()
 
     def commit(self) -> None:
+        """Write all there is, with a sign of life."""
+        if self.recorder is not None:
+            self.recorder.flush()
         self.writer.commit((self.pid, self.pid_started, self.step))
         self.committed = time.monotonic()
 
-    def look_for_orders(self) -> None:
-        for command in self.writer.new_commands():
-            if command.command == "stop":
-                self.ask_to_stop.set()
-            self.writer.taken(command, self.step)
 
-
-class _Heard:
-    """The recorder, with each epoch's end also heard by the job."""
-
-    def __init__(self, recorder: Recorder, job: Job):
-        self.begin_phase, self.before_step = recorder.begin_phase, recorder.before_step
-        self.after_backward, self.after_step = recorder.after_backward, recorder.after_step
-        self.should_stop = recorder.should_stop
-        self.recorder, self.job = recorder, job
-
-    def end_epoch(self, end: EpochEnd) -> None:
-        self.recorder.end_epoch(end)
-        self.job.hear(end.step, end)
+def _origin(file: Path) -> checkpoints.State | None:
+    """What a run that branched off begins with; None of one that begins at its beginning."""
+    with store.Reader(file) as reader:
+        found = [one.step for one in reader.checkpoints() if one.kind == "branch"]
+        raw = reader.state(found[0]) if found else None
+    return checkpoints.from_bytes(raw) if raw is not None else None
 
 
 def _versions() -> str:

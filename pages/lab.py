@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import controls, live, spec_form
+from ui import controls, history, live, spec_form
 
 controls.read_link()
 info = controls.shown_run()
@@ -35,3 +35,6 @@ live.mount(
     step_axis=view.axis,
     known=info,
 )
+with st.container():
+    if info is not None:
+        history.draw(info)

@@ -267,7 +267,7 @@ def test_what_the_header_says_of_seeds_in_every_state(tmp_path):
     header = opened(tmp_path).display().header
     left = math.ceil((spec.total_steps - 60) / 200)  # made-up runs do 200 steps a second
     assert header["seeds"] == {
-        "of": 4, "done": 1, "running": 1, "waiting": 1, "stopped": 0, "failed": 1
+        "of": 4, "done": 1, "running": 1, "paused": 0, "waiting": 1, "stopped": 0, "failed": 1
     }  # fmt: skip
     assert header["state"] == (f"1 of 4 seeds done, 1 training, {left} s left, 1 waiting, 1 failed")
     assert header["status"] == "running"
@@ -335,7 +335,7 @@ def test_a_seed_that_cannot_be_read_is_told_by_sentence(three):
     header = opened(three).display().header
     assert [s for s in header["missing"] if f"{name(2)}.sqlite has schema 2" in s]
     assert header["seeds"] == {
-        "of": 3, "done": 0, "running": 2, "waiting": 0, "stopped": 0, "failed": 1
+        "of": 3, "done": 0, "running": 2, "paused": 0, "waiting": 0, "stopped": 0, "failed": 1
     }  # fmt: skip
 
 

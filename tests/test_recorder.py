@@ -146,7 +146,7 @@ def test_the_update_ratio_is_of_the_step_that_was_taken(optimizer):
     weights = []
 
     class Weights(Silent):
-        def begin_phase(self, phase, network, step):
+        def begin_phase(self, phase, network, step, *, anew):
             self.network = network
 
         def before_step(self, step, epoch, *, ends_epoch, must):
@@ -168,7 +168,7 @@ def test_the_cosine_is_with_the_gradient_recorded_before():
     gradients = []
 
     class Gradients(Silent):
-        def begin_phase(self, phase, network, step):
+        def begin_phase(self, phase, network, step, *, anew):
             self.network = network
 
         def after_backward(self):

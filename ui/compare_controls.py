@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from engine import contenders, runs
+from engine import contenders, runs, store
 from engine.contenders import MOST_CONTENDERS, MOST_SEEDS, Contender
 from engine.data_sets import DATA_SETS
 from engine.errors import EngineError
 from engine.presets import PRESETS
 from engine.remedies import REMEDIES
 from engine.spec import bounds
-from ui import compare_link, draft, lineup, links, words
+from engine.store import RunInfo
+from ui import compare_link, draft, lineup, links, steer, words
 from ui.compare_link import SIDE_BY_SIDE
 from ui.lineup import Entry
 from ui.links import Comparison
@@ -69,8 +71,10 @@ def draw_actions(
     on_start: Callable[..., None],
     args: tuple[Any, ...] = (),
     running: Sequence[str],
+    stop: str = "Stop all",
+    steering: Callable[[], None] = lambda: None,
 ) -> None:
-    """Start and Stop, always in sight, and what Start would start."""
+    """Start and Stop, always in sight, what Start would start, and what steers those that train."""
     with st.container(key="actions"):
         left, right = st.columns([3, 2])
         left.button(
@@ -84,7 +88,7 @@ def draw_actions(
             args=args,
         )
         right.button(
-            "Stop all",
+            stop,
             key=f"stop_{key}",
             icon=":material/stop:",
             width="stretch",
@@ -93,6 +97,8 @@ def draw_actions(
             args=(tuple(running),),
             help="Stop every run of these that waits or trains. What they recorded is kept.",
         )
+        with st.container():
+            steering()
         with st.container():
             st.caption(says)
             if fault := compare_link.complaint():
@@ -132,13 +138,16 @@ def draw_builder(link: Comparison, entries: Sequence[Entry]) -> None:
     room = MOST_CONTENDERS - len(entries)
     lines = draft.lines(link.new, common(link), lineup.titled, room)
     asked = [line.contender for line in lines if line.contender]
+    steered = _steered(entries)
     draw_actions(
         "Start together",
         key="together",
         says=draft.announced(asked),
         ready=bool(asked),
         on_start=_start_new,
-        running=[run for entry in entries for run in entry.open],
+        running=[info.id for info in steered],
+        stop="Stop" if _whom() in _open(entries) else "Stop all",
+        steering=partial(_draw_steering, entries, steered),
     )
     with st.container(key="new_ones"):
         for line in lines:
@@ -146,6 +155,45 @@ def draw_builder(link: Comparison, entries: Sequence[Entry]) -> None:
     _draw_picker(link, entries)
     _draw_adding(link, lines, room)
     draw_common(link, "For all new ones")
+
+
+# -- steering ---------------------------------------------------------------------------------------
+
+
+def _open(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """The contenders of which something waits or trains."""
+    return {entry.id: entry for entry in entries if entry.open}
+
+
+def _whom() -> str:
+    """The contender that is steered alone; "": all that train are."""
+    return st.session_state.get("compare_whom") or ""
+
+
+def _steered(entries: Sequence[Entry]) -> list[RunInfo]:
+    """The runs that wait or train of whom the buttons are for."""
+    found = _open(entries)
+    chosen = [found[_whom()]] if _whom() in found else [*found.values()]
+    return [info for entry in chosen for info in entry.infos if info.status in store.OPEN]
+
+
+def _draw_steering(entries: Sequence[Entry], steered: Sequence[RunInfo]) -> None:
+    """Whom to steer, and how: nothing where nothing trains."""
+    found = _open(entries)
+    if not found:
+        return
+    if len(found) > 1:
+        st.selectbox(
+            "Steer",
+            list(found),
+            index=None,
+            format_func=lambda one: lineup.label(one, found[one].infos[0]),
+            key="compare_whom",
+            placeholder=f"all {len(found)} that train, together",
+            label_visibility="collapsed",
+        )
+    steer.draw_steps(steered, "compare")
+    steer.draw_change(steered, "compare")
 
 
 def _start_new() -> None:

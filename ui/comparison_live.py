@@ -34,6 +34,7 @@ class Shown:
     colour: str  # "#2a7fc9", readable on both backgrounds
     dash: str  # a key of bindings.SYMBOLS
     layers: int  # the output layer included
+    since: int = 0  # the step from which it is drawn; before that an ancestor here draws the same
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 from engine.remedies import GROUPS, REMEDIES, active
 from engine.spec import RunSpec
 from ui import theme
-from ui.words import NAMES, matters, shown
+from ui.words import NAMES, changes, matters, shown
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # Plotly's own names
 LONGEST = 34  # letters of a label, which stands above a chart
@@ -26,8 +26,9 @@ class Line:
 
     id: str
     title: str
-    spec: RunSpec  # of its first run
+    spec: RunSpec  # of its first run, as it stands now
     seeds: tuple[int, ...]  # of its runs, in order
+    changes: int = 0  # that were made to its first run while it trained
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Difference:
 
 def labels(lines: Sequence[Line]) -> list[str]:
     """A short name for each, no two alike: its title, and what tells it from one of that title."""
-    told = [cut(short(line.title)) for line in lines]
+    told = [_titled(line) for line in lines]
     for title in {one for one in told if told.count(one) > 1}:
         places = [place for place, one in enumerate(told) if one == title]
         for place, apart in zip(places, _apart([lines[n] for n in places]), strict=True):
@@ -52,6 +53,12 @@ def labels(lines: Sequence[Line]) -> list[str]:
         own if told.count(own) == 1 else f"{own} ({line.id.split('-', 2)[-1]})"
         for line, own in zip(lines, told, strict=True)
     ]
+
+
+def _titled(line: Line) -> str:
+    """A title as short as it must be, with how often the run was changed."""
+    tail = f", {changes(line.changes)}" if line.changes else ""
+    return cut(short(line.title), LONGEST - len(tail)) + tail
 
 
 def _apart(namesakes: Sequence[Line]) -> list[str]:
@@ -159,6 +166,8 @@ def equal(lines: Sequence[Line]) -> str:
         for name in TOLD
         if NAMES[name] not in unequal and matters(name, fields) and fields[name] is not None
     ]
+    if not unequal and any(line.changes for line in lines):
+        return f"**Equal now:** everything ({', '.join(told)}); they were changed on the way."
     if not unequal:
         return f"**Equal:** everything ({', '.join(told)}): the same settings give the same bits."
     return f"**Equal:** {', '.join([*told, 'and every other setting'])}."
@@ -171,6 +180,10 @@ def _shape(spec: RunSpec) -> str:
 def notes(lines: Sequence[Line]) -> list[str]:
     """What to know where networks or data are not of the same kind; one sentence each."""
     found = []
+    if any(line.changes for line in lines) and differences(lines):
+        found.append(
+            "Of a run that was changed while it trained, these are the settings it has now."
+        )
     layers = sorted({line.spec.layers for line in lines})
     if len(layers) > 1:
         counts = " and ".join(", ".join(map(str, layers)).rsplit(", ", 1))

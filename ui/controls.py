@@ -9,7 +9,7 @@ from engine import presets, runs, store
 from engine.errors import EngineError, SpecError
 from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import compare_link, lineup, links, spec_form, words
+from ui import branch_panel, compare_link, lineup, links, spec_form, steer, words
 
 RECENT = 30  # runs in the picker; the library has them all
 
@@ -91,7 +91,7 @@ def _stop(run: str) -> None:
 
 
 def draw_actions(info: RunInfo | None, spec: RunSpec | None, faults: Mapping[str, str]) -> None:
-    """Train and Stop, always in sight, and why Train cannot be pressed where it cannot."""
+    """Train, Stop and what steers the run that is shown, always in sight; why Train cannot be pressed."""
     is_open = info is not None and info.status in store.OPEN
     with st.container(key="actions"):
         left, right = st.columns([3, 2])
@@ -113,6 +113,13 @@ def draw_actions(info: RunInfo | None, spec: RunSpec | None, faults: Mapping[str
             on_click=_stop,
             args=(info.id if info else "",),
         )
+        steered = [info] if info else []
+        steer.draw_steps(steered, "lab")
+        left, right = st.columns(2, gap="xsmall")
+        with left:
+            steer.draw_change(steered, "lab")
+        with right:
+            branch_panel.draw(info)
         with st.container():
             for sentence in faults.values():
                 st.caption(f":red[:material/error: {sentence}]")
@@ -215,7 +222,7 @@ def draw_view(layers: int) -> View:
 
 def _apply(info: RunInfo) -> None:
     st.session_state["chosen_preset"] = info.preset
-    spec_form.load(info.spec)
+    spec_form.load(info.now)
 
 
 def draw_ready(spec: RunSpec) -> None:
@@ -232,13 +239,13 @@ def draw_status(info: RunInfo, spec: RunSpec | None) -> None:
     place = runs.queue_position(info.id) if info.status == store.QUEUED else 0
     sentence = words.status_sentence(info, place)
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="status"):
-        st.markdown(f"{icon} **{sentence}** {words.against(info.spec)}", width="stretch")
+        st.markdown(f"{icon} **{sentence}** {words.standing(info)}", width="stretch")
         st.button(
             "Apply these settings",
             key="apply",
             type="tertiary",
             icon=":material/tune:",
-            disabled=spec == info.spec,
+            disabled=spec == info.now,
             on_click=_apply,
             args=(info,),
             help="Set the controls to this run's settings.",

@@ -82,9 +82,9 @@ class GroupView:
     def check(self) -> bool:
         """Ask anew who belongs to it, whether workers live, and for the place in the queue."""
         listed = self._list()
-        # What waits changes by a write, so that only the running are asked: it costs 2 ms each.
-        running = [view for view in self.views.values() if view.info.status == store.RUNNING]
-        changed = [view.check() for view in running]
+        # What waits changes by a write, so that only those with a worker are asked: it costs 2 ms each.
+        begun = [view for view in self.views.values() if view.info.status in store.BEGUN]
+        changed = [view.check() for view in begun]
         before, self.place = self.place, self._first_place()
         return listed or any(changed) or before != self.place
 

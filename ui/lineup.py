@@ -36,9 +36,17 @@ class Entry:
 
     @property
     def line(self) -> Line:
-        """What words are made of."""
+        """What words are made of: the settings as they are now."""
+        first = self.infos[0]
         seeds = tuple(info.spec.seed for info in self.infos)
-        return Line(id=self.id, title=self.title, spec=self.spec, seeds=seeds)
+        return Line(
+            id=self.id, title=self.title, spec=first.now, seeds=seeds, changes=first.changes
+        )
+
+    @property
+    def run(self) -> RunInfo | None:
+        """The run it is; None where it is several seeds."""
+        return self.infos[0] if len(self.infos) == 1 else None
 
 
 @lru_cache(maxsize=4096)

@@ -108,8 +108,8 @@ class OutcomeTable:
         changed = [False if self.ended else self._list()]
         for entry in self.entries.values():
             measures = entry.measures.values()
-            # What waits changes by a write, so that only the running are asked: it costs 2 ms each.
-            changed += [m.check() for m in measures if m.info.status == RUNNING]
+            # What waits changes by a write, so that only those with a worker are asked: it costs 2 ms each.
+            changed += [m.check() for m in measures if m.info.status in store.BEGUN]
             waiting = [run for run, m in entry.measures.items() if m.info.status == store.QUEUED]
             before, all_wait = entry.place, len(waiting) == len(measures) > 0
             entry.place = self.library.place(waiting[0]) if all_wait else 0

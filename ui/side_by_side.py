@@ -8,7 +8,16 @@ import streamlit as st
 
 from engine.contenders import MOST_CONTENDERS
 from engine.data_sets import DATA_SETS
-from ui import compare_controls, compare_link, comparison_live, contrast, draft, lineup, links
+from ui import (
+    compare_controls,
+    compare_link,
+    comparison_live,
+    contrast,
+    draft,
+    family,
+    lineup,
+    links,
+)
 from ui.compare_link import SIDE_BY_SIDE
 from ui.comparison_live import Align, Shown
 from ui.lineup import Entry
@@ -74,8 +83,8 @@ def draw_view(link: Comparison, layers: int) -> None:
     )
 
 
-def draw_contrast(entries: Sequence[Entry], names: Sequence[str]) -> None:
-    """What differs, once per field, in the order of the charts; what is equal, once."""
+def draw_contrast(entries: Sequence[Entry], names: Sequence[str], since: Sequence[int]) -> None:
+    """What differs, once per field, in the order of the charts; what is equal, once; who branched."""
     lines = [entry.line for entry in entries]
     if len(lines) == 1:
         st.markdown(f":material/add: {names[0]} stands alone: add another to compare it with.")
@@ -83,7 +92,14 @@ def draw_contrast(entries: Sequence[Entry], names: Sequence[str]) -> None:
     differing = [contrast.sentence(found, names) for found in contrast.differences(lines)]
     if differing:
         st.markdown(" · ".join(differing))
-    st.caption(" ".join([contrast.equal(lines), *contrast.notes(lines)]))
+    relations = family.sentences([entry.run for entry in entries], since, names)
+    st.caption(" ".join([contrast.equal(lines), *relations, *contrast.notes(lines)]))
+
+
+def drawn_since(entries: Sequence[Entry]) -> list[int]:
+    """The step from which each is drawn, so that the past that branches share is drawn once."""
+    lines = [family.lineage(entry.run, lineup.info) if entry.run else None for entry in entries]
+    return family.since(lines)
 
 
 def draw_invitation(link: Comparison) -> None:
@@ -148,12 +164,16 @@ def draw(link: Comparison, entries: Sequence[Entry]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_view"):
         draw_view(link, deepest(entries))
     names = contrast.labels([entry.line for entry in entries])
+    since = drawn_since(entries)
     with st.container(key="contrast", gap=None):
-        draw_contrast(entries, names)
+        draw_contrast(entries, names, since)
     colours = contrast.colours([entry.spec for entry in entries])
-    parts = zip(entries, names, colours, contrast.DASHES, strict=False)
+    parts = zip(entries, names, colours, contrast.DASHES, since, strict=False)
     comparison_live.mount(
-        [Shown(one.id, name, colour, dash, one.spec.layers) for one, name, colour, dash in parts],
+        [
+            Shown(one.id, name, colour, dash, one.spec.layers, step)
+            for one, name, colour, dash, step in parts
+        ],
         part=link.part,
         kind=link.histograms,
         layer=link.histogram_layer,

@@ -282,7 +282,7 @@ def _number_input(
     st.number_input(
         label,
         value=DEFAULTS[name],
-        step=1 if whole else _step(values[name]),
+        step=1 if whole else step_of(values[name]),
         format="%d" if whole else "%g",
         key=name,
         bind="query-params",
@@ -292,6 +292,6 @@ def _number_input(
     )
 
 
-def _step(value: float) -> float:
+def step_of(value: float) -> float:
     """One in the value's leading digit: 0.001 for 0.003."""
     return 10.0 ** math.floor(math.log10(value)) if value > 0 else 0.01

@@ -3,18 +3,20 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from engine.store import DIVERGED, FAILED, FINISHED, LOST, QUEUED, RUNNING, STOPPED
+from engine.store import DIVERGED, FAILED, FINISHED, LOST, PAUSED, QUEUED, RUNNING, STOPPED
 from ui.numbers import duration, number
 
 #: How seeds are counted: what is told of them -> the statuses that are counted so.
 COUNTED = {
     "done": (FINISHED,),
     "running": (RUNNING,),
+    "paused": (PAUSED,),
     "waiting": (QUEUED,),
     "stopped": (STOPPED,),
     "failed": (DIVERGED, FAILED, LOST),
 }
-_ENDED = {
+_AT = {
+    PAUSED: "paused",
     STOPPED: "stopped",
     DIVERGED: "diverged",
     FAILED: "failed",
@@ -42,7 +44,7 @@ def of_run(
         return f"training{_left(left)}"
     if status == FINISHED:
         return f"done in {_seconds(took)}" if took is not None else "done"
-    return f"{_ENDED[status]} at step {step:,}"
+    return f"{_AT[status]} at step {step:,}"
 
 
 def counts(statuses: Iterable[str], unreadable: int = 0) -> dict[str, int]:
@@ -62,16 +64,19 @@ def of_group(seeds: dict[str, int], *, place: int = 0, left: float | None = None
     told = [f"{some}{seeds['of']} seeds done"]
     if seeds["running"]:
         told.append(f"{seeds['running']} training{_left(left)}")
-    told += [f"{seeds[word]} {word}" for word in ("waiting", "stopped", "failed") if seeds[word]]
+    rest = ("paused", "waiting", "stopped", "failed")
+    told += [f"{seeds[word]} {word}" for word in rest if seeds[word]]
     return ", ".join(told)
 
 
 def status_of(seeds: dict[str, int]) -> str:
-    """The status of all together: running from the first start to the last end."""
+    """The status of all together: running from the first start to the last end, but for a pause."""
     if seeds["waiting"] == seeds["of"]:
         return QUEUED
-    if seeds["running"] or seeds["waiting"]:
+    if seeds["running"] or (seeds["waiting"] and not seeds["paused"]):
         return RUNNING
+    if seeds["paused"]:
+        return PAUSED
     return FINISHED if seeds["done"] else STOPPED if seeds["stopped"] else FAILED
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.outcomes import gradient_ratio as ratio
 from engine.outcomes import last_hidden
-from engine.records import ROW, Record
-from engine.store import FAILED, FINISHED, OPEN, QUEUED, RUNNING, STOPPED
+from engine.records import ROW, Event, Record
+from engine.steering import read_json, short
+from engine.store import FAILED, FINISHED, OPEN, PAUSED, QUEUED, RUNNING, STOPPED
 from ui import histograms
 from ui.cells import marks
 from ui.numbers import NONE, duration, number, power, share
@@ -17,6 +18,8 @@ from ui.theme import MARKS
 if TYPE_CHECKING:
     from ui.views import RunView
 
+#: Kinds of events that are lines in the charts.
+LINES = frozenset({"phase", "change", "stop", "branch"})
 PACE_SECONDS = 3.0  # of training over which steps per second are averaged
 _WORD = dict(MARKS.values())
 Tile = dict[str, str]
@@ -29,6 +32,8 @@ def header(view: RunView) -> dict[str, Any]:
         "run": info.id,
         "title": info.title,
         "status": info.status,
+        "open": info.status in OPEN,
+        "changes": info.changes,
         "step": view.step,
         "drawn_step": int(view.records.keys[-1]) if len(view.records.keys) else None,
         "layers": info.spec.layers,
@@ -69,7 +74,7 @@ def tiles(view: RunView) -> list[Tile]:
     train = end.train_accuracy if end else None
     validation = end.validation_accuracy if end else None
     said = [
-        (view.info.status, _phase(view), view.info.title),
+        (view.info.status, _where(view), view.info.title),
         (f"{view.step:,}", f"of {spec.total_steps:,}", "Optimizer steps finished"),
         (NONE if epoch is None else f"{epoch:,}", epochs, "Epochs finished"),
         (number(speed), _time_left(view) or "of training", "Over the last seconds of training"),
@@ -98,7 +103,9 @@ def _ratio(view: RunView) -> tuple[str, str, str]:
     return words, f"layer 1 / layer {top}", title
 
 
-def _phase(view: RunView) -> str:
+def _where(view: RunView) -> str:
+    if view.info.status == PAUSED:
+        return f"at step {view.step:,}"
     phases = len(view.info.spec.phases)
     return f"phase {view.newest.phase} of {phases}" if view.newest and phases > 1 else NONE
 
@@ -127,11 +134,22 @@ def line(view: RunView) -> str:
     if info.status == QUEUED:
         return info.activity or "Queued: training starts when a worker is free."
     if info.status == RUNNING:
-        latest = next((e.words for e in reversed(view.events) if e.kind == "phase"), "")
-        return info.activity or latest or _going(view)
+        return info.activity or _latest(view) or _going(view)
+    if info.status == PAUSED:
+        return " ".join(filter(None, (f"Paused at step {view.step:,}.", _latest(view))))
     if info.status == FAILED:
         return f"Failed at step {view.step:,}."
     return f"{info.status.capitalize()} at step {view.step:,}."
+
+
+def _latest(view: RunView) -> str:
+    """What happened last that matters still: a phase, a change, a note."""
+    for event in reversed(view.events):
+        if event.kind == "change":
+            return f"Changed at step {event.step:,}: {event.words}."
+        if event.kind in ("phase", "note"):
+            return event.words
+    return ""
 
 
 def _going(view: RunView) -> str:
@@ -146,13 +164,25 @@ def _took(view: RunView) -> str:
 
 
 def _events(view: RunView) -> list[dict[str, Any]]:
-    """Vertical lines: step, a short word for the chart, all words for pointing."""
-    found, phase = [], 0
+    """Vertical lines: step, kind, a short word for the chart, all words for pointing.
+
+    Pauses and single steps change nothing in the numbers; they are rows of the history only.
+    """
+    found: list[dict[str, Any]] = []
+    phases = sum(event.kind == "phase" for event in view.events)
+    number = 0
     for event in view.events:
-        phase += event.kind == "phase"
-        short = f"phase {phase}" if event.kind == "phase" else event.kind
-        found.append({"step": event.step, "short": short, "words": event.words})
-    return found if phase != 1 else [e for e in found if e["short"] != "phase 1"]
+        number += event.kind == "phase"
+        if event.kind in LINES and not (event.kind == "phase" and phases == 1):
+            told = f"phase {number}" if event.kind == "phase" else _short(event)
+            found.append(
+                {"step": event.step, "kind": event.kind, "short": told, "words": event.words}
+            )
+    return found
+
+
+def _short(event: Event) -> str:
+    return short(read_json(event.change)) if event.kind == "change" else event.kind
 
 
 def layer_names(layers: int) -> list[str]:

@@ -42,10 +42,10 @@ class Display:
     identity: dict[str, NDArray[Any]] = field(default_factory=dict)  # axis -> what each row is
 
     def columns(self) -> dict[str, Any]:
-        """All that figures draw from, by name: arrays, texts, the step and the events."""
+        """All that figures draw from, by name: arrays, texts, the step and the events; what grows."""
         plain = ("step", "events", "steps_per_epoch")
         told = {name: self.header[name] for name in plain if name in self.header}
-        return {**self.arrays, **self.header.get("texts", {}), **told}
+        return {**self.arrays, **self.header.get("texts", {}), **told, "grows": self.grows}
 
 
 class View(Protocol):

@@ -1,6 +1,6 @@
 """Specs, groups and statuses in words, for people. Pure; knows nothing of Streamlit."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine import store
@@ -158,6 +158,28 @@ def against(spec: RunSpec) -> str:
     return f"Against the baseline: {differing}." if differing else "The baseline itself."
 
 
+def changes(count: int) -> str:
+    """How often a run was changed: "1 change", "2 changes"; "" for none."""
+    return f"{count} change{'' if count == 1 else 's'}" if count else ""
+
+
+def standing(info: RunInfo) -> str:
+    """What a run is now, against the baseline; how it came to be so, where it was changed on the way."""
+    told = [against(info.now)]
+    if info.changes:
+        told.append(f"With {changes(info.changes)} while it trained.")
+    if info.frozen:
+        told.append(f"Frozen by hand: {layers(info.frozen)}.")
+    if info.parent:
+        told.append(f"Branched from {info.parent[-4:]} at step {info.parent_step:,}.")
+    return " ".join(told)
+
+
+def layers(some: Sequence[int]) -> str:
+    """ "layer 3", "layers 1, 3"."""
+    return f"layer{'' if len(some) == 1 else 's'} {', '.join(map(str, some))}"
+
+
 def preset_title(name: str) -> str:
     """A preset where all are listed: its title, and whether it is published or controlled."""
     preset = PRESETS[name]
@@ -229,6 +251,7 @@ SUMMARIES: dict[str, Callable[[Fields], str]] = {
 STATUS_WORDS = {
     store.QUEUED: ("waiting", ":material/hourglass_empty:"),
     store.RUNNING: ("training", ":material/play_circle:"),
+    store.PAUSED: ("paused", ":material/pause_circle:"),
     store.FINISHED: ("finished", ":material/check_circle:"),
     store.STOPPED: ("stopped", ":material/stop_circle:"),
     store.DIVERGED: ("diverged", ":material/trending_up:"),
@@ -252,6 +275,7 @@ def _waiting(place: int) -> str:
 _STATUS_SENTENCES: dict[str, Callable[[RunInfo, int], str]] = {
     store.QUEUED: lambda info, place: _waiting(place),
     store.RUNNING: lambda info, place: info.activity or "Training.",
+    store.PAUSED: lambda info, place: "Paused.",  # where, is told beside the charts as it moves
     store.FINISHED: lambda info, place: f"Finished after {_steps(info.step)}.",
     store.STOPPED: lambda info, place: info.sentence or f"Stopped after {_steps(info.step)}.",
     store.DIVERGED: lambda info, place: info.sentence or f"Diverged at step {info.step}.",

@@ -1,0 +1,35 @@
+"""Seconds of training: a clock that rests while a run is paused."""
+
+import time
+
+
+class Clock:
+    """Seconds since it was made, without those it rested.
+
+    begun  seconds that count already, of a run that goes on from a checkpoint
+    """
+
+    def __init__(self, begun: float = 0.0):
+        self._zero = time.perf_counter() - begun
+        self._resting: float | None = None
+
+    def seconds(self) -> float:
+        """How much has been counted."""
+        now = time.perf_counter() if self._resting is None else self._resting
+        return now - self._zero
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it does not count now."""
+        return self._resting is not None
+
+    def rest(self) -> None:
+        """Stop counting."""
+        if self._resting is None:
+            self._resting = time.perf_counter()
+
+    def go(self) -> None:
+        """Count on."""
+        if self._resting is not None:
+            self._zero += time.perf_counter() - self._resting
+            self._resting = None

@@ -1,0 +1,116 @@
+"""What to change, as a form: the live fields of one run or of several, and what differs from them."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from engine.errors import EngineError, SpecError
+from engine.spec import RunSpec, choices, is_whole
+from engine.steering import Change, Standing, applied
+from ui import words
+from ui.spec_form import step_of
+
+#: Columns of the form, and what decides how layers are drawn anew, which stands apart.
+COLUMNS = (
+    ("activation", "optimizer", "learning_rate", "momentum", "weight_decay"),
+    ("norm", "norm_position", "skip", "skip_every", "gradient_rule", "gradient_bound"),
+)
+DRAWING = ("init", "std", "gain")
+#: Short enough for half a popover.
+LABELS = words.NAMES | {
+    "gradient_bound": "bound",
+    "norm_position": "its place",
+    "skip": "skip",
+    "skip_every": "every k layers",
+}
+_PLACEHOLDER = "as each has it"
+
+
+def common(specs: Sequence[RunSpec]) -> dict[str, Any]:
+    """The values that all have in common of what can be changed; None where they differ."""
+    found = {}
+    for name in (*COLUMNS[0], *COLUMNS[1], *DRAWING):
+        values = {getattr(spec, name) for spec in specs}
+        found[name] = values.pop() if len(values) == 1 else None
+    return found
+
+
+def key(form: str, name: str) -> str:
+    """Of a control of a form."""
+    return f"{form}_{name}"
+
+
+def read(form: str, values: Mapping[str, Any], about: Hashable) -> dict[str, Any]:
+    """What stands in the form: the values themselves where it is new, or about something else now.
+
+    about  whose values they are; where that is another, what was typed is forgotten
+    """
+    of_another = st.session_state.get(key(form, "about")) != about
+    st.session_state[key(form, "about")] = about
+    for name, value in values.items():
+        if of_another or key(form, name) not in st.session_state:
+            st.session_state[key(form, name)] = value
+    return {name: st.session_state[key(form, name)] for name in values}
+
+
+def asked(
+    values: Mapping[str, Any], draft: Mapping[str, Any], names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The fields that are to be changed, and to what; of these names, of all but DRAWING by default."""
+    return {
+        name: draft[name]
+        for name in names or (*COLUMNS[0], *COLUMNS[1])
+        if draft[name] is not None and draft[name] != values[name] and words.matters(name, draft)
+    }
+
+
+def faults(standings: Sequence[Standing], fields: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with changing these fields, by field: of the first run that refuses."""
+    for standing in standings:
+        try:
+            if fields:
+                applied(standing, Change(kind="set", fields=fields))
+        except SpecError as error:
+            return dict(error.faults)
+        except EngineError as error:
+            return {"": str(error)}
+    return {}
+
+
+def draw(form: str, draft: Mapping[str, Any], wrong: Mapping[str, str]) -> None:
+    """The controls, in two columns, with what is wrong beneath each. Only after `read`."""
+    for names, column in zip(COLUMNS, st.columns(2), strict=True):
+        with column:
+            for name in names:
+                if words.matters(name, draft):
+                    draw_field(form, name, draft)
+                    if name in wrong:
+                        draw_fault(wrong[name])
+    for name in wrong.keys() - {*COLUMNS[0], *COLUMNS[1]}:
+        draw_fault(wrong[name])
+
+
+def draw_fault(sentence: str) -> None:
+    """One sentence on what cannot be."""
+    st.caption(f":red[:material/error: {sentence}]")
+
+
+def draw_field(form: str, name: str, draft: Mapping[str, Any]) -> None:
+    """The control of one field."""
+    label = LABELS[name][0].upper() + LABELS[name][1:]
+    if choices(name):
+        st.selectbox(
+            label, choices(name), index=None, key=key(form, name), placeholder=_PLACEHOLDER
+        )
+        return
+    value = draft[name]
+    whole = is_whole(name)
+    st.number_input(
+        label,
+        value=None,
+        step=1 if whole else step_of(value or 0.1),
+        format="%d" if whole else "%g",
+        key=key(form, name),
+        placeholder=_PLACEHOLDER,
+    )
