@@ -79,15 +79,18 @@ function row({ values, shape }, index) {
   return values.subarray(index * shape[1], (index + 1) * shape[1]);
 }
 
-function words(array) {
-  const [count, layers] = array.shape;
-  for (let i = array.words.length; i < count; i++) { // only what is new
+/** Made once for each row, also of one that is cut out of a whole. */
+function words({ whole, first = 0, ...own }) {
+  const array = whole ?? own;
+  const layers = array.shape[1], end = first + own.shape[0];
+  for (let i = array.words.length; i < end; i++) { // only what is new
     array.words.push(Array.from({ length: layers }, (_, layer) => {
       const value = array.values[i * layers + layer];
       return Number.isNaN(value) ? "" : power(value);
     }));
   }
-  return Array.from({ length: layers }, (_, layer) => array.words.map((column) => column[layer]));
+  const columns = array.words.slice(first, end);
+  return Array.from({ length: layers }, (_, layer) => columns.map((column) => column[layer]));
 }
 
 /** The values alone: texts are bare lists (whose own `values` is a method), arrays come with a shape. */

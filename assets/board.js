@@ -4,6 +4,8 @@ import { put } from "./legend.js";
 
 const HERE = new URL(".", import.meta.url);
 const PROJECTOR = "vgl-projector";
+const HURRY = 400; // ms after a hand has moved something in which its charts come first
+const BUDGET = 40; // ms of drawing at once, then
 const WRONG_START = "This page was started without its live routes. Start it with: streamlit run app.py";
 
 /** plotly.min.js from our own server. Started the wrong way, the server answers with a page instead. */
@@ -110,15 +112,22 @@ export class Board {
     this.root.dataset.tone = "bad";
   }
 
+  /** What a hand moves is drawn at once, without a rest between charts. */
+  hurry() {
+    this.hurryUntil = performance.now() + HURRY;
+    clearTimeout(this.timer);
+  }
+
   /** One chart per animation frame, the newest data each time; what is out of sight waits.
    *  Those that nothing has changed for are passed over. */
   schedule() {
     if (this.drawing || this.stopped) return;
     const now = performance.now();
-    const wait = Math.min(...this.charts.map((chart) => chart.due(now)));
+    const hurried = now < this.hurryUntil;
+    const wait = Math.min(...this.charts.map((chart) => chart.due(now, hurried)));
     if (wait === Infinity) return;
     clearTimeout(this.timer); // the earlier one may have waited for a chart that is in less of a hurry
-    const rest = Math.max(wait, (this.restUntil ?? 0) - now);
+    const rest = Math.max(wait, hurried ? 0 : (this.restUntil ?? 0) - now);
     this.timer = setTimeout(() => {
       this.drawing = true;
       requestAnimationFrame(() => this.drawOne());
@@ -129,8 +138,10 @@ export class Board {
     this.drawing = false;
     if (this.stopped) return;
     const begun = performance.now();
-    const due = this.charts.filter((chart) => chart.due(begun) === 0);
-    due.sort((a, b) => (a.drawn ?? 0) - (b.drawn ?? 0)).some((chart) => this.draws(chart));
+    const hurried = begun < this.hurryUntil;
+    const due = this.charts.filter((chart) => chart.due(begun, hurried) === 0);
+    due.sort((a, b) => (a.drawn ?? 0) - (b.drawn ?? 0)).some((chart) =>
+      this.draws(chart) && (!hurried || performance.now() - begun > BUDGET));
     const now = performance.now();
     this.restUntil = now + 0.25 * (now - begun); // leave the page time for a person
     this.schedule();

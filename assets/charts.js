@@ -1,6 +1,7 @@
 // One Plotly chart, drawn in place from a figure that Python defined and arrays of the same names.
 
 import { axisEnd, filled, named, namesIn, offAxis, onAxis, placesOf, resolve, rowOf, set } from "./bindings.js";
+import { drawn, escaped, told } from "./event_lines.js";
 import { entriesOf, put, showLegend } from "./legend.js";
 
 const CONFIG = {
@@ -17,7 +18,8 @@ function element(tag, className, parent) {
 
 export class Chart {
   /** context  () -> { Plotly, sides, options, colours, look, ticks, end } of this moment; `sides` are what is
-   *           drawn (ui/bindings.py Side), `end` the common end of the x axis or undefined for the chart's own
+   *           drawn (ui/bindings.py Side), `end` the common end of the x axis or undefined for the chart's own,
+   *           `names` other names for traces, `awaited` whether only what grows is there yet
    *  onLegend  takes the legend's entries instead of the chart's own head */
   constructor({ name, figure, parent, context, wanted, subject, onLegend }) {
     this.figure = figure;
@@ -52,9 +54,9 @@ export class Chart {
   }
 
   /** Milliseconds until it may be drawn: at once where it is seen, rarely where only its edge is. */
-  due(now) {
+  due(now, hurried) {
     if (!this.dirty || !this.inSight) return Infinity;
-    return this.edge && this.drawn ? Math.max(0, this.drawn + AT_THE_EDGE - now) : 0;
+    return this.edge && this.drawn && !hurried ? Math.max(0, this.drawn + AT_THE_EDGE - now) : 0;
   }
 
   want() {
@@ -74,6 +76,7 @@ export class Chart {
   draw() {
     this.dirty = false;
     const context = this.context();
+    if (context.awaited && !this.figure.layout.meta.steps) return false; // it comes with what is awaited
     this.write(context);
     const { Plotly } = context;
     const size = this.plot.getBoundingClientRect();
@@ -81,6 +84,7 @@ export class Chart {
     const now = this.signature(context, size);
     if (now === this.shown) return false;
     const traces = this.traces(context);
+    for (const trace of traces) trace.name = context.names?.[trace.name] ?? trace.name;
     this.onLegend(entriesOf(traces));
     for (const trace of traces) if (trace.name) trace.name = escaped(trace.name);
     Plotly.react(this.plot, traces, this.layout(context, size, now), CONFIG);
@@ -217,7 +221,12 @@ export class Chart {
 
   mark(sides) {
     const headers = sides.map(({ run }) => run?.header ?? {});
-    const steps = sides.map(({ run }) => run?.header.drawn_step ?? run?.get("steps")?.values.at(-1) ?? -1);
+    // What grows may be further than the rest while the moment of a replay is on its way.
+    const own = ({ run }) => [run?.header.drawn_step, run?.get("steps")?.values.at(-1)];
+    const steps = sides.map((side) => {
+      const [told, grown] = own(side);
+      return (this.figure.layout.meta.steps ? grown ?? told : told ?? grown) ?? -1;
+    });
     const newest = Math.max(-1, ...steps);
     if (newest < 0) delete this.plot.dataset.step;
     else this.plot.dataset.step = newest;
@@ -279,22 +288,8 @@ function stepAxis(layout, { sides, options, colours, look, ticks, end }, overCel
     tickmode: log ? "array" : "auto", tickvals: ticks.map(to),
     ticktext: ticks.map((step) => (step >= 1000 ? `${step / 1000}k` : String(step))),
   });
-  if (sides.length !== 1) return; // the events of several would not be told apart
-  const [{ run }] = sides;
-  const events = run?.header.events ?? [];
-  const place = placesOf(run, axis);
-  layout.shapes = events.map(({ step }) => ({
-    type: "line", x0: place(step), x1: place(step), y0: 0, y1: 1, yref: "paper",
-    line: { color: colours.event, width: 2, dash: "dot" },
-  }));
-  layout.annotations = events.map(({ step, short, words }) => ({
-    x: place(step), y: 1, yref: "paper", text: escaped(short), hovertext: escaped(words), showarrow: false,
-    textangle: -90, xanchor: "left", yanchor: "top", font: { color: colours.event, size: look.px },
-    bgcolor: overCells ? look.background : undefined, opacity: 0.85,
-  }));
-}
-
-/** Plotly reads tags in texts: a run's words must not make any. */
-function escaped(text) {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  const [low, high] = layout.xaxis.range;
+  const places = new Map(sides.map(({ run }) => [run, placesOf(run, axis)]));
+  const lines = told(sides, (run, step) => places.get(run)(step), colours.event);
+  Object.assign(layout, drawn(lines, high - low, { size: look.px }, overCells && look.background));
 }

@@ -18,6 +18,12 @@ export function decode(buffer) {
   return { header, arrays };
 }
 
+/** What one frame alone tells: { header, arrays: name -> { values, shape, words } }. */
+export function momentOf(buffer) {
+  const { header, arrays } = decode(buffer);
+  return { header, arrays: new Map(arrays.map(({ name, values, shape }) => [name, { values, shape, words: [] }])) };
+}
+
 /** Everything the frames of one run have told so far. */
 export class RunState {
   constructor(id) {

@@ -1,12 +1,17 @@
 // The Lab's live component: the row of figures and the charts of one run.
 
+import { axisEnd } from "./bindings.js";
 import { Board, make, mounted } from "./board.js";
 import { Chart } from "./charts.js";
+import { Cut } from "./cuts.js";
 import { Feed } from "./feed.js";
 import { decode, RunState } from "./frames.js";
 import { put } from "./legend.js";
+import { Moments } from "./moments.js";
+import { Scrubber } from "./scrubber.js";
 
 const HOLD = 700; // ms that a run just opened has to bring numbers before it is drawn without
+const SETTLE = 400; // ms that a step stands still before the link is told of it
 
 class Live extends Board {
   constructor(root) {
@@ -15,18 +20,23 @@ class Live extends Board {
     this.progress = make("div", "vgl-progress", root);
     this.bar = make("div", "vgl-bar", this.progress);
     this.makeLine();
+    this.scrubber = new Scrubber(root, (step, playing) => this.moved(step, playing));
     this.grid = make("div", "vgl-charts", root);
+    this.told = null; // the step that Python was told of last
+    this.at = null; // the step that is shown; null is the newest
   }
 
   /** Take what Python says now. Only another run opens another feed; nothing rebuilds a chart. */
   update({ data: [data], setStateValue }) {
-    const newRun = !this.data || data.run !== this.data.run;
-    const figures = JSON.stringify(data.figures);
+    const before = this.data;
+    const newRun = !before || data.run !== before.run;
+    const figures = JSON.stringify([data.figures, data.hidden]);
     this.setStateValue = setStateValue;
     this.data = data;
     this.theme();
     if (figures !== this.figures) this.build(figures);
     if (newRun) this.open(data.run);
+    else if (data.step !== before.step) this.follow(data.step);
     this.showHeader();
     this.wantAll();
     this.needPlotly();
@@ -41,14 +51,21 @@ class Live extends Board {
   build(figures) {
     this.figures = figures;
     for (const chart of this.charts) chart.remove(this.Plotly);
-    this.charts = Object.entries(this.data.figures).map(([name, figure]) =>
+    const { hidden } = this.data;
+    const shown = Object.entries(this.data.figures).filter(([name]) => !hidden.includes(name));
+    this.charts = shown.map(([name, figure]) =>
       new Chart({ name, figure, parent: this.grid, context: () => this.context(), wanted: () => this.schedule() }));
+    this.root.dataset.hidden = hidden.join(" ");
   }
 
   context() {
     const { options, themes, ticks } = this.data;
-    const sides = [{ run: this.run }];
-    return { Plotly: this.Plotly, sides, options, colours: themes[this.mode], look: this.look, ticks };
+    const common = { Plotly: this.Plotly, options, colours: themes[this.mode], look: this.look, ticks };
+    if (this.at === null) return { ...common, sides: [{ run: this.run }] };
+    const sides = [{ run: this.shown }];
+    const end = axisEnd([{ run: this.run }], options.step_axis); // the axis stands while the pictures move
+    const names = { newest: `step ${(this.moment?.step ?? this.at).toLocaleString("en")}` };
+    return { ...common, sides, end, names, awaited: !this.moment };
   }
 
   open(run) {
@@ -56,6 +73,12 @@ class Live extends Board {
     this.feed = null;
     this.reported = null;
     this.run = run ? new RunState(run) : null;
+    this.moments?.stop();
+    this.moments = run ? new Moments(run, (moment) => this.took(moment), (words) => this.lacks(words)) : null;
+    this.scrubber.clear();
+    this.wanted = this.data.step; // a step that the link names, until the first numbers are there
+    this.echoes = [];
+    this.see(null);
     for (const chart of this.charts) chart.reset();
     clearTimeout(this.holding);
     this.holdUntil = run ? performance.now() + HOLD : 0;
@@ -73,6 +96,7 @@ class Live extends Board {
     const frame = decode(buffer);
     if (frame.header.run !== this.run.id) return;
     if (!this.run.apply(frame)) { this.feed.again(this.run.id); return; }
+    this.know();
     this.showHeader();
     this.report();
     const measured = (this.run.header.drawn_step ?? null) !== null;
@@ -80,6 +104,68 @@ class Live extends Board {
     this.holdUntil = 0;
     for (const chart of this.charts) chart.dirty = true;
     this.schedule();
+  }
+
+  /** The recorded steps are the scrubber's; the first ones tell whether the link's step is among them. */
+  know() {
+    const { events = [], open } = this.run.header;
+    const values = (name) => this.run.get(name)?.values ?? [];
+    this.scrubber.know(values("steps"), values("record_seconds"), events, open);
+    if (this.wanted === undefined || !values("steps").length) return;
+    this.go(this.wanted);
+    this.wanted = undefined;
+  }
+
+  /** Show the recorded step that is nearest to one; the newest where none is named. */
+  go(step) {
+    const { steps } = this.scrubber;
+    const past = step !== null && steps.length && step < steps.at(-1);
+    this.scrubber.move(past ? steps[this.scrubber.nearest(step)] : null);
+  }
+
+  /** The link has another step: where that is no echo of what was told, somebody has gone back. */
+  follow(step) {
+    const echo = this.echoes.indexOf(step);
+    if (echo >= 0) this.echoes.splice(0, echo + 1);
+    else if (this.run?.seq) this.go(step);
+    else this.wanted = step;
+  }
+
+  /** A hand, or the replay, is at another step; null is the newest. */
+  moved(step, playing) {
+    this.fault = "";
+    const moment = this.moments?.at(step);
+    this.see(step, step === null ? null : moment ?? this.moment);
+    clearTimeout(this.settling);
+    if (!playing) this.settling = setTimeout(() => this.tell(), SETTLE);
+  }
+
+  took(moment) {
+    if (this.at !== null) this.see(this.at, moment);
+  }
+
+  lacks(words) {
+    this.fault = words;
+    this.showHeader();
+  }
+
+  see(step, moment = null) {
+    Object.assign(this, { at: step, moment });
+    this.shown = step === null ? this.run : new Cut(this.run, { until: step, moment });
+    if (step === null) delete this.root.dataset.at;
+    else this.root.dataset.at = step;
+    if (!this.run?.seq) return;
+    this.showHeader();
+    this.hurry();
+    this.wantAll();
+  }
+
+  /** Tell Python of the step, for the link and for whoever branches from here. */
+  tell() {
+    if (this.stopped || this.at === this.told) return;
+    this.told = this.at;
+    this.echoes.push(this.at);
+    this.setStateValue("at", this.at);
   }
 
   /** Tell Python of a change of status and of the first step, once: it reruns the page then. */
@@ -98,13 +184,24 @@ class Live extends Board {
   }
 
   showHeader() {
-    const header = this.run?.header ?? {};
+    const header = this.shown?.header ?? {};
     this.showTiles(header.tiles ?? this.data.no_tiles);
     this.bar.style.width = `${100 * (header.progress ?? 0)}%`;
     this.progress.hidden = !this.run;
-    if (!this.broken) put(this.words, header.error ?? header.line ?? (this.run ? "" : this.data.invitation));
+    const { hidden, invitation } = this.data;
+    this.tiles.hidden = hidden.includes("tiles");
+    this.scrubber.place.hidden = hidden.includes("replay");
+    const line = this.fault || header.line;
+    if (!this.broken) put(this.words, header.error ?? line ?? (this.run ? "" : invitation));
     this.root.dataset.status = header.error ? "error" : header.status ?? "none";
-    this.root.dataset.tone = header.error ? "bad" : header.tone ?? "plain";
+    this.root.dataset.tone = header.error || this.fault ? "bad" : header.tone ?? "plain";
+  }
+
+  stop() {
+    super.stop();
+    this.scrubber.pause();
+    this.moments?.stop();
+    clearTimeout(this.settling);
   }
 
   showTiles(tiles) {

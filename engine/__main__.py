@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import commands, presets, remedies, runs, store
+from engine import commands, presets, remedies, runs, steering_commands, store
 from engine.errors import RunError, SpecError
 from engine.records import STATISTICS, EpochEnd
 from engine.shell import EXIT_CODES, FAILED, REFUSED, Json, Settings, err, out, print_json, refusing
@@ -185,6 +185,10 @@ def _overview(run: store.RunInfo) -> dict[str, Any]:
         "device": run.device,
         "versions": run.versions,
         "spec": run.spec.model_dump(),
+        "now": run.now.model_dump(),
+        "changes": run.changes,
+        "parent": run.parent,
+        "parent_step": run.parent_step,
     }
 
 
@@ -257,6 +261,10 @@ def _not_recorded(run: str, step: int, reader: store.Reader) -> str:
     return f"Step {step} of run {run} was not recorded; the nearest that was is {nearest}."
 
 
+app.command("send")(steering_commands.send)
+app.command("change")(steering_commands.change)
+app.command("branch")(steering_commands.branch)
+app.command("again")(steering_commands.again)
 app.command("ladder")(commands.train_ladder)
 app.command("verdict")(commands.give_verdict)
 

@@ -1,24 +1,22 @@
 """Going back: branch from any step of a run, or run it again with the same changes.
 
 A branch has its parent's spec and, up to where it leaves, its parent's changes: it begins at the
-nearest checkpoint, trains from there to the step exactly as the parent did, and only then does what
-is new. Its file holds a copy of the past, so that it stands alone.
+nearest checkpoint, or where none was kept at the very beginning, trains from there to the step exactly
+as the parent did, and only then does what is new. Its file holds the past too, so that it stands alone.
 """
 
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from engine import runs, store
 from engine.errors import RunError, SpecError
-from engine.records import EpochEnd, Event, Steps
+from engine.records import Event, Item, Steps
 from engine.run_info import Checkpoint, RunInfo
 from engine.spec import RunSpec
-from engine.steering import Change, Standing, applied, changes_of, short
-
-Changes = list[tuple[int, Change]]
+from engine.steering import Change, Standing, applied, changes_of, settled, short
 
 
 def branch(
@@ -39,17 +37,14 @@ def branch(
     Raises RunError, SpecError for what cannot be, StoreError.
     """
     with store.Reader(runs.path(run)) as reader:
-        info = runs.checked(reader.run())
+        info, events = runs.checked(reader.run()), reader.events()
         spec = _spec(info, epochs, steps)
-        origin = _origin(reader.checkpoints(), info, spec, step)
-        events = reader.events()
-        _check(info, spec, events, step, changes)
-        state = reader.state(origin.step)
-        past = _past(reader, origin)
-    if state is None:
-        raise RunError(f"The checkpoint of step {origin.step} was let go meanwhile; try again.")
-    before = [one for one in changes_of(events) if one[0] < origin.step]
-    standing = _standing(info.spec, [change for _, change in before])
+        _check_step(info, spec, step)
+        changes = _settled(spec, events, step, changes)
+        origin = _origin(reader, step)
+        past = _past(reader, origin) if origin else []
+    begins = origin.checkpoint.step if origin else 0
+    standing = _standing(spec, [change for at, change in changes_of(events) if at < begins])
     made = runs.create(
         spec,
         title=title or _title(info, step, changes),
@@ -57,16 +52,14 @@ def branch(
         parent_step=step,
         now=standing.spec.model_dump_json(),
         frozen=str(sorted(standing.frozen)),
-        changes=sum(change.kind != "look" for _, change in before),
+        changes=sum(at < begins and change.kind != "look" for at, change in changes_of(events)),
     )
-    file = runs.path(made)
+    words = f"branched from {info.title}, step {step:,}"
+    past.append(Event(step=step, kind="branch", words=words, at=time.time()))
+    inherited = [one for one in changes_of(events) if begins <= one[0] < step]
     try:
-        _write(file, past, replace(origin, kind="branch"), state)
-        again = [one for one in changes_of(events) if origin.step <= one[0] < step]
-        words = f"branched from {info.title}, step {step:,}"
-        note = Event(step=step, kind="branch", words=words, at=time.time())
-        _write_event(file, note)
-        runs.plan(file, [*again, *((step, change) for change in changes)])
+        _write(runs.path(made), past, origin)
+        runs.plan(runs.path(made), [*inherited, *((step, change) for change in changes)])
         runs.enqueue(made, time.time_ns())
     except BaseException:
         with contextlib.suppress(RunError):
@@ -97,7 +90,7 @@ def _spec(info: RunInfo, epochs: int | None, steps: int | None) -> RunSpec:
     return spec.changed({"steps": steps} if steps is not None else {"epochs": epochs})
 
 
-def _origin(kept: Sequence[Checkpoint], info: RunInfo, spec: RunSpec, step: int) -> Checkpoint:
+def _check_step(info: RunInfo, spec: RunSpec, step: int) -> None:
     if not 0 <= step <= info.step:
         raise RunError(f"step is {step:,}; this run can be left at a step from 0 to {info.step:,}.")
     if step >= spec.total_steps:
@@ -105,18 +98,33 @@ def _origin(kept: Sequence[Checkpoint], info: RunInfo, spec: RunSpec, step: int)
             f"The run ends at step {spec.total_steps:,}: give the branch more epochs to go on from "
             "there."
         )
-    found = [one for one in kept if one.step <= step]
-    if not found:
-        raise RunError(f"Run {info.id} kept no checkpoint that a branch could begin from.")
-    return found[-1]
 
 
-def _check(
-    info: RunInfo, spec: RunSpec, events: Sequence[Event], step: int, changes: Sequence[Change]
-) -> None:
-    """Raise where a change does not fit how the run stood at the step."""
-    past = [change for at, change in changes_of(events) if at < step]
-    _standing(spec, [*past, *changes])
+@dataclass(frozen=True, kw_only=True)
+class _Origin:
+    checkpoint: Checkpoint
+    state: bytes
+
+
+def _origin(reader: store.Reader, step: int) -> _Origin | None:
+    """The nearest moment that was kept, at the step or before; None where none was."""
+    for checkpoint in reversed([kept for kept in reader.checkpoints() if kept.step <= step]):
+        state = reader.state(checkpoint.step)
+        if state is not None:  # let go since
+            return _Origin(checkpoint=replace(checkpoint, kind="branch"), state=state)
+    return None
+
+
+def _settled(
+    spec: RunSpec, events: Sequence[Event], step: int, changes: Sequence[Change]
+) -> list[Change]:
+    """The changes as they will be made. Raises where one does not fit how the run stood at the step."""
+    standing = _standing(spec, [change for at, change in changes_of(events) if at < step])
+    made = []
+    for change in changes:
+        made.append(settled(standing, change))
+        standing = applied(standing, change)
+    return made
 
 
 def _standing(spec: RunSpec, changes: Sequence[Change]) -> Standing:
@@ -132,12 +140,13 @@ def _title(info: RunInfo, step: int, changes: Sequence[Change]) -> str:
     return f"{info.title.partition(' · from step')[0]} · from step {step:,}: {told}"
 
 
-def _past(reader: store.Reader, origin: Checkpoint) -> list[Any]:
+def _past(reader: store.Reader, origin: _Origin) -> list[Item]:
     """What was recorded before the origin: what comes after is recorded anew."""
-    records = [reader.record(found.step) for found in reader.records() if found.step < origin.step]
-    blocks = [_cut(block, origin.step) for block in reader.steps() if block.first < origin.step]
-    ends: list[EpochEnd] = [end for end in reader.epochs() if end.epoch <= origin.epoch]
-    return [*filter(None, records), *blocks, *ends, *_events(reader.events(), origin.step)]
+    end = origin.checkpoint.step
+    records = [reader.record(found.step) for found in reader.records() if found.step < end]
+    blocks = [_cut(block, end) for block in reader.steps() if block.first < end]
+    ends = [one for one in reader.epochs() if one.epoch <= origin.checkpoint.epoch]
+    return [*filter(None, records), *blocks, *ends, *_events(reader.events(), end)]
 
 
 def _events(events: Sequence[Event], step: int) -> list[Event]:
@@ -155,15 +164,10 @@ def _cut(block: Steps, end: int) -> Steps:
     return replace(block, loss=block.loss[:size], accuracy=block.accuracy[:size])
 
 
-def _write(file: Any, past: list[Any], origin: Checkpoint, state: bytes) -> None:
+def _write(file: Path, past: Sequence[Item], origin: _Origin | None) -> None:
     with store.Writer(file) as writer:
         for item in past:
             writer.add(item)
         writer.commit()
-        writer.keep(origin, state)
-
-
-def _write_event(file: Any, event: Event) -> None:
-    with store.Writer(file) as writer:
-        writer.add(event)
-        writer.commit()
+        if origin is not None:
+            writer.keep(origin.checkpoint, origin.state)

@@ -22,7 +22,7 @@ from engine import presets, store
 from engine.data_sets import check_obtainable, data_here, default_data, home
 from engine.errors import EngineError, RunError, SpecError, StoreError
 from engine.spec import RunSpec
-from engine.steering import Change, Standing, applied, as_json
+from engine.steering import Change, Standing, as_json, settled
 
 __all__ = ["data_here", "default_data"]  # what a page needs to know of data comes from here
 
@@ -142,7 +142,7 @@ def change(run: str, change: Change) -> None:
     """Change a run between two steps, while it trains or is paused. Raises SpecError, RunError."""
     found = info(run)
     _check_open(found)
-    applied(Standing(spec=found.now, frozen=frozenset(found.frozen)), change)
+    change = settled(Standing(spec=found.now, frozen=frozenset(found.frozen)), change)
     with store.Writer(path(run)) as writer:
         writer.send("change", {"change": as_json(change)})
 

@@ -7,7 +7,7 @@ drawn (engine/trainer.py).
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import RunError, SpecError
@@ -57,6 +57,13 @@ def applied(standing: Standing, change: Change) -> Standing:
     if change.kind not in KINDS:
         raise RunError(f"change is {change.kind[:40]!r}; it must be one of {', '.join(KINDS)}.")
     return KINDS[change.kind].apply(standing, change)
+
+
+def settled(standing: Standing, change: Change) -> Change:
+    """The same change with its values as the spec holds them ("0.1" as 0.1). Raises as `applied`."""
+    after = applied(standing, change).spec
+    fields = {name: getattr(after, name) for name in change.fields}
+    return replace(change, fields=fields)
 
 
 def _set(standing: Standing, change: Change) -> Standing:

@@ -111,8 +111,9 @@ def test_a_spike_in_the_loss_is_on_the_chart(columns):
 def test_events_are_vertical_lines_on_every_step_axis(columns):
     for name in ("gradient_heatmap", "loss", "accuracy"):
         figure = figures.FIGURES[name](columns, Options())
-        assert [shape.x0 for shape in figure.layout.shapes] == [50, 50]
-        assert figure.layout.annotations[0].hovertext == "Phase 1 of 2."
+        assert [shape.x0 for shape in figure.layout.shapes] == [50]  # both at one step: one line
+        assert [told.text for told in figure.layout.annotations] == ["phase 1, phase 2"]
+        assert figure.layout.annotations[0].hovertext == "Phase 1 of 2.<br>Phase 2 of 2."
 
 
 @pytest.mark.parametrize("kind", ["gradient", "weight", "activation"])

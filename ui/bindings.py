@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, product
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ui import numbers, theme
+from ui import event_lines, numbers, theme
+from ui.cuts import cut
 
 Columns = Mapping[str, Any]
 NO_DATA: Columns = MappingProxyType({})
@@ -44,6 +45,7 @@ class Side:
     label: str = ""
     colour: str = "#000000"  # readable on both backgrounds
     dash: str = "solid"  # a key of theme.SYMBOLS, where there are several
+    since: int = 0  # the step from which it is drawn: a branch beside its parent
 
     @property
     def symbol(self) -> str:
@@ -76,6 +78,7 @@ def filled_by(
 
     Without sides: what the browser fills, every trace once.
     """
+    sides = [seen(side) for side in sides]
     drawn = [
         _filled(trace, side, options)
         for each, together in groupby(traces, lambda trace: trace["meta"].get("each"))
@@ -90,6 +93,11 @@ def filled_by(
     layout |= {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
     layout["font"] |= {"color": theme.MODES[options.mode]["text"]}
     return go.Figure(drawn if sides else traces, layout)
+
+
+def seen(side: Side) -> Side:
+    """A side with nothing from before the step from which it is drawn."""
+    return replace(side, columns=cut(side.columns, side.since)) if side.since else side
 
 
 def _filled(template: dict[str, Any], side: Side, options: Options) -> dict[str, Any]:
@@ -266,21 +274,14 @@ def _step_axis(layout: dict[str, Any], sides: Sequence[Side], options: Options) 
     if log:
         places = on_step_axis(TICKS, "log").tolist()
         layout["xaxis"] |= {"tickvals": places, "ticktext": [_tick(step) for step in TICKS]}
-    columns = sides[0].columns if len(sides) == 1 else NO_DATA  # of several they would not be told
-    events = columns.get("events", ())
-    colour = theme.MODES[options.mode]["event"]
-    places = on_step_axis([event["step"] for event in events], options.step_axis, columns)
-    layout["shapes"] = [
-        {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"}
-        | {"line": {"color": colour, "width": 2, "dash": "dot"}}
-        for x in places
-    ]
-    layout["annotations"] = [
-        {"x": x, "y": 1, "yref": "paper", "text": event["short"], "hovertext": event["words"]}
-        | {"showarrow": False, "textangle": -90, "xanchor": "left", "yanchor": "top"}
-        | {"font": {"color": colour, "size": theme.FONT_PX}}
-        for x, event in zip(places, events, strict=True)
-    ]
+    told = event_lines.told(
+        sides,
+        lambda side, step: float(on_step_axis([step], options.step_axis, side.columns)[0]),
+        theme.MODES[options.mode]["event"],
+    )
+    low, high = layout["xaxis"]["range"]
+    font = {"size": theme.FONT_PX}
+    layout["shapes"], layout["annotations"] = event_lines.drawn(told, high - low, font)
 
 
 def _tick(step: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from engine import runs, steering, store
+from engine import branches, runs, steering, store
 from engine.errors import EngineError
 from engine.spec import bounds
 from engine.steering import Change, Standing
@@ -27,10 +27,9 @@ def draw(info: RunInfo | None) -> None:
         width="stretch",
         disabled=info is None or not (info.step or info.status != store.QUEUED),
         on_change="rerun",
-        help="Start another run from the weights of this one, at the step the charts show.",
     )
     if popover.open and info is not None:
-        with popover:
+        with popover, st.container(key="steering_branch", gap="xsmall"):
             _draw(info)
 
 
@@ -41,8 +40,10 @@ def shown_step() -> int | None:
     return at if type(at) is int and at >= 0 else None
 
 
-def standing_at(info: RunInfo, step: int) -> Standing:
-    """How a run stood at a step, with the changes that were made before that step. Raises EngineError."""
+def standing_at(info: RunInfo, step: int | None) -> Standing:
+    """How a run stood at a step, with the changes made before it; None: now. Raises EngineError."""
+    if step is None:
+        return steer.standing(info)
     with store.Reader(runs.path(info.id)) as reader:
         changes = steering.changes_of(reader.events())
     earlier = [change for at, change in changes if at < step]
@@ -50,7 +51,11 @@ def standing_at(info: RunInfo, step: int) -> Standing:
 
 
 def _draw(info: RunInfo) -> None:
-    step = _draw_step(info)
+    left, right = st.columns(2, gap="small")
+    with left:
+        step = _draw_step(info)
+    with right:
+        length = _draw_length(info)
     try:
         before = standing_at(info, step)
     except EngineError as error:
@@ -61,7 +66,6 @@ def _draw(info: RunInfo) -> None:
     fields = change_form.asked(values, draft)
     wrong = change_form.faults([before], fields)
     change_form.draw(_FORM, draft, wrong)
-    length = _draw_length(info)
     changes = (Change(kind="set", fields=fields),) if fields else ()
     if not wrong:
         st.caption(_announced(before, changes))
@@ -88,34 +92,34 @@ def _draw(info: RunInfo) -> None:
         pair = {"runs": f"{info.id},{run}", "show": SIDE_BY_SIDE}
         st.switch_page("compare.py", query_params=pair)
     steer.draw_said(_PLACE)
-    st.divider()
     _draw_again(info)
 
 
-def _draw_step(info: RunInfo) -> int:
-    """Empty is the newest; the charts' scrubber sets it, and a number may be typed."""
+def _draw_step(info: RunInfo) -> int | None:
+    """None is the newest; the charts' scrubber sets it, and a number may be typed."""
     at = shown_step()
     if (
-        st.session_state.get("branch_about") != (info.id, at)
+        st.session_state.get("branch_from") != (info.id, at)
         or "branch_step" not in st.session_state
     ):
-        st.session_state["branch_about"] = (info.id, at)
+        st.session_state["branch_from"] = (info.id, at)
         st.session_state["branch_step"] = None if at is None or at > info.step else at
+    is_open = info.status in store.OPEN
     step = st.number_input(
         "From step",
         0,
-        max(info.step, st.session_state["branch_step"] or 0),
+        info.spec.total_steps if is_open else info.step,
         value=None,
         step=1,
         key="branch_step",
-        placeholder=f"{info.step:,}, the newest",
+        placeholder="the newest" if is_open else f"{info.step:,}, the newest",
         help="The step the charts show: move them to another with the bar under the figures.",
     )
-    return info.step if step is None else min(int(step), info.step)
+    return None if step is None else int(step)
 
 
 def _draw_length(info: RunInfo) -> dict[str, Any]:
-    """How long it trains in all, counted from the very beginning."""
+    """How long it trains in all, where that is not as long as the run; counted from the beginning."""
     name = "steps" if info.spec.steps else "epochs"
     low, high = map(int, bounds(name))
     phases = " per phase" if len(info.spec.phases) > 1 else ""
@@ -125,9 +129,10 @@ def _draw_length(info: RunInfo) -> dict[str, Any]:
         high,
         value=getattr(info.spec, name),
         key=f"branch_{name}",
+        disabled=len(info.spec.phases) > 1,  # its length decides where its phases begin
         help="Counted from the beginning of the run it branches from.",
     )
-    return {name: int(value)}
+    return {} if value == getattr(info.spec, name) else {name: int(value)}
 
 
 def _announced(before: Standing, changes: Sequence[Change]) -> str:
@@ -137,24 +142,31 @@ def _announced(before: Standing, changes: Sequence[Change]) -> str:
     return f"{told[:1].upper()}{told[1:]}."
 
 
-def _begin(info: RunInfo, step: int, changes: Sequence[Change], length: dict[str, Any]) -> str:
+def _begin(
+    info: RunInfo, step: int | None, changes: Sequence[Change], length: dict[str, Any]
+) -> str:
     """The new run's id; "" and a sentence in its place where it was refused."""
     st.session_state.pop("said", None)
     try:
-        return runs.branch(info.id, step, changes, **length)
+        at = runs.info(info.id).step if step is None else step
+        return branches.branch(info.id, at, changes, **length)
     except EngineError as error:
         steer.say(_PLACE, str(error), refused=True)
         return ""
 
 
-def _branch(info: RunInfo, step: int, changes: Sequence[Change], length: dict[str, Any]) -> None:
+def _branch(
+    info: RunInfo, step: int | None, changes: Sequence[Change], length: dict[str, Any]
+) -> None:
     if run := _begin(info, step, changes, length):
         _open(run)
 
 
 def _draw_again(info: RunInfo) -> None:
     told = words.changes(info.changes)
-    st.button(
+    same = f"with the same {told} at the same step{'s' * (info.changes > 1)}"
+    left, right = st.columns([2, 3], gap="small", vertical_alignment="center")
+    left.button(
         "Run again",
         key="again",
         icon=":material/replay:",
@@ -162,19 +174,14 @@ def _draw_again(info: RunInfo) -> None:
         on_click=_again,
         args=(info,),
     )
-    st.caption(
-        f"From the start, with the same {told} at the same step{'s' * (info.changes > 1)}: "
-        "the same bits."
-        if told
-        else "From the start, with the same settings: the same bits."
-    )
+    right.caption(f"From the start, {same if told else 'with the same settings'}: the same bits.")
     steer.draw_said("again")
 
 
 def _again(info: RunInfo) -> None:
     st.session_state.pop("said", None)
     try:
-        run = runs.again(info.id)
+        run = branches.again(info.id)
     except EngineError as error:
         steer.say("again", str(error), refused=True)
     else:

@@ -13,16 +13,19 @@ from ui.spec_form import step_of
 
 #: Columns of the form, and what decides how layers are drawn anew, which stands apart.
 COLUMNS = (
-    ("activation", "optimizer", "learning_rate", "momentum", "weight_decay"),
-    ("norm", "norm_position", "skip", "skip_every", "gradient_rule", "gradient_bound"),
+    ("activation", "norm", "norm_position"),
+    ("optimizer", "learning_rate", "momentum", "weight_decay"),
+    ("skip", "skip_every", "gradient_rule", "gradient_bound"),
 )
+FIELDS = tuple(name for names in COLUMNS for name in names)
 DRAWING = ("init", "std", "gain")
-#: Short enough for half a popover.
+#: Short enough for a third of a popover.
 LABELS = words.NAMES | {
     "gradient_bound": "bound",
     "norm_position": "its place",
     "skip": "skip",
     "skip_every": "every k layers",
+    "init": "new weights by",
 }
 _PLACEHOLDER = "as each has it"
 
@@ -30,7 +33,7 @@ _PLACEHOLDER = "as each has it"
 def common(specs: Sequence[RunSpec]) -> dict[str, Any]:
     """The values that all have in common of what can be changed; None where they differ."""
     found = {}
-    for name in (*COLUMNS[0], *COLUMNS[1], *DRAWING):
+    for name in (*FIELDS, *DRAWING):
         values = {getattr(spec, name) for spec in specs}
         found[name] = values.pop() if len(values) == 1 else None
     return found
@@ -55,12 +58,12 @@ def read(form: str, values: Mapping[str, Any], about: Hashable) -> dict[str, Any
 
 
 def asked(
-    values: Mapping[str, Any], draft: Mapping[str, Any], names: Sequence[str] = ()
+    values: Mapping[str, Any], draft: Mapping[str, Any], names: Sequence[str] = FIELDS
 ) -> dict[str, Any]:
-    """The fields that are to be changed, and to what; of these names, of all but DRAWING by default."""
+    """The fields that are to be changed, and to what; of these names."""
     return {
         name: draft[name]
-        for name in names or (*COLUMNS[0], *COLUMNS[1])
+        for name in names
         if draft[name] is not None and draft[name] != values[name] and words.matters(name, draft)
     }
 
@@ -79,15 +82,15 @@ def faults(standings: Sequence[Standing], fields: Mapping[str, Any]) -> dict[str
 
 
 def draw(form: str, draft: Mapping[str, Any], wrong: Mapping[str, str]) -> None:
-    """The controls, in two columns, with what is wrong beneath each. Only after `read`."""
-    for names, column in zip(COLUMNS, st.columns(2), strict=True):
+    """The controls, in columns, with what is wrong beneath each. Only after `read`."""
+    for names, column in zip(COLUMNS, st.columns(len(COLUMNS), gap="small"), strict=True):
         with column:
             for name in names:
                 if words.matters(name, draft):
                     draw_field(form, name, draft)
                     if name in wrong:
                         draw_fault(wrong[name])
-    for name in wrong.keys() - {*COLUMNS[0], *COLUMNS[1]}:
+    for name in wrong.keys() - {*FIELDS}:
         draw_fault(wrong[name])
 
 
@@ -97,18 +100,17 @@ def draw_fault(sentence: str) -> None:
 
 
 def draw_field(form: str, name: str, draft: Mapping[str, Any]) -> None:
-    """The control of one field."""
+    """The control of one field; it can be left open only where the runs differ in it."""
     label = LABELS[name][0].upper() + LABELS[name][1:]
-    if choices(name):
-        st.selectbox(
-            label, choices(name), index=None, key=key(form, name), placeholder=_PLACEHOLDER
-        )
-        return
     value = draft[name]
+    if options := choices(name):
+        index = None if value is None else 0
+        st.selectbox(label, options, index, key=key(form, name), placeholder=_PLACEHOLDER)
+        return
     whole = is_whole(name)
     st.number_input(
         label,
-        value=None,
+        value=None if value is None else 0 if whole else 0.0,
         step=1 if whole else step_of(value or 0.1),
         format="%d" if whole else "%g",
         key=key(form, name),

@@ -56,9 +56,9 @@ def labels(lines: Sequence[Line]) -> list[str]:
 
 
 def _titled(line: Line) -> str:
-    """A title as short as it must be, with how often the run was changed."""
-    tail = f", {changes(line.changes)}" if line.changes else ""
-    return cut(short(line.title), LONGEST - len(tail)) + tail
+    """A title as short as it must be, with how often the run was changed where there is room."""
+    told = f"{short(line.title)}, {changes(line.changes)}" if line.changes else short(line.title)
+    return told if len(told) <= LONGEST else cut(short(line.title))
 
 
 def _apart(namesakes: Sequence[Line]) -> list[str]:
@@ -76,8 +76,8 @@ def _named_values(difference: Difference) -> list[str]:
 
 
 def short(title: str) -> str:
-    """A title without what all of a ladder have in common."""
-    return title.removeprefix("Controlled: ")
+    """A title without what all of a ladder have in common; of a branch, with the step alone."""
+    return title.removeprefix("Controlled: ").replace(" · from step ", " from ")
 
 
 def cut(text: str, longest: int = LONGEST) -> str:

@@ -5,6 +5,7 @@ left out there, and so are all where there are too many to be told apart.
 """
 
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 #: Events nearer than this share of the axis share a label.
@@ -34,9 +35,8 @@ def told(sides: Sequence[Any], place: Place, usual: str) -> Told:
     lines: Told = []
     whose: Any = None
     for where, side, event in found:
-        short, words = event["short"], event["words"]
-        if not alone:
-            short, words = f"{side.label}: {short}", f"{side.label}: {words}"
+        of = "" if alone else f"{side.label}: "
+        short, words = (escape(of + event[key], quote=False) for key in ("short", "words"))
         if lines and lines[-1][0] == where:
             _, colour, before, also = lines[-1]
             colour = colour if whose is side else usual

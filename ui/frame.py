@@ -52,6 +52,17 @@ STYLE = """
   content: "\\2713"; margin-right: 0.3rem; font-weight: 700;
 }
 [data-testid="stSidebarContent"] [data-testid="stExpander"] summary { padding: 0.35rem 0.6rem; }
+.st-key-actions [data-testid="stHorizontalBlock"] :is(button, [data-testid="stPopoverButton"]) {
+  padding-left: 0.3rem; padding-right: 0.3rem;
+}
+.st-key-actions > [data-testid="stVerticalBlock"] { gap: 0.4rem; }
+[data-testid="stPopoverBody"]:has([class*="st-key-steering_"]) {
+  width: min(31rem, 94vw); min-width: 0; padding: 0.8rem 1rem;
+}
+[class*="st-key-steering_"] [data-testid="stVerticalBlock"] { gap: 0.35rem; }
+.vgl-history { font-size: 0.92rem; border-collapse: collapse; }
+.vgl-history :is(td, th) { padding: 0.2rem 1.2rem 0.2rem 0; text-align: left; vertical-align: top; }
+.vgl-history .number { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
 .st-key-kind button, .st-key-axis button, .st-key-compare_view button { min-height: 2.5rem; }
 .st-key-contrast p { font-size: 0.95rem; line-height: 1.4; }
 .st-key-contrast [data-testid="stCaptionContainer"] p { font-size: 0.875rem; }

@@ -10,7 +10,6 @@ import streamlit as st
 
 from engine import runs, steering, store
 from engine.errors import EngineError
-from engine.spec import choices
 from engine.steering import Change, Standing
 from engine.store import RunInfo
 from ui import change_form, words
@@ -77,7 +76,7 @@ def draw_steps(targets: Runs, place: str) -> None:
     """Pause or Resume, one step, one epoch: of the runs that have begun, together."""
     begun = [info for info in targets if info.status in store.BEGUN]
     trains = any(info.status == store.RUNNING for info in begun) or not begun
-    left, middle, right = st.columns([5, 4, 5], gap="xsmall")
+    left, middle, right = st.columns([6, 4, 5], gap="xsmall")
     left.button(
         "Pause" if trains else "Resume",
         key=f"{place}_pause",
@@ -86,7 +85,6 @@ def draw_steps(targets: Runs, place: str) -> None:
         disabled=not begun,
         on_click=_pause if trains else _resume,
         args=(begun, place),
-        help="Wait before the next step." if trains else "Go on training.",
     )
     middle.button(
         "1 step",
@@ -149,12 +147,10 @@ def draw_change(targets: Runs, place: str) -> None:
         width="stretch",
         disabled=not live,
         on_change="rerun",
-        help="Change the network or the optimizer while it trains; the weights stay.",
     )
     if popover.open and live:
-        with popover:
+        with popover, st.container(key=f"steering_{place}", gap="xsmall"):
             _draw_fields(live, place)
-            st.divider()
             _draw_layers(live, place)
 
 
@@ -187,8 +183,6 @@ def _draw_fields(live: Runs, place: str) -> None:
     )
     if fields and not wrong:
         st.caption(_sentence(steering.words(standing(live[0]), change)))
-    elif not fields:
-        st.caption("Choose what to change. The weights stay as they are.")
     draw_said(f"{place}_change")
 
 
@@ -198,12 +192,11 @@ def _draw_layers(live: Runs, place: str) -> None:
     values = change_form.common([info.now for info in live])
     draft = {name: st.session_state[change_form.key(form, name)] for name in values}
     layers = min(info.spec.layers for info in live)
-    left, right = st.columns(2)
+    left, middle, right = st.columns(3, gap="small")
     layer = left.selectbox("Layer", range(1, layers + 1), key=f"{place}_change_layer")
+    with middle:
+        change_form.draw_field(form, "init", draft)
     with right:
-        st.selectbox(
-            "New weights by", choices("init"), index=None, key=change_form.key(form, "init")
-        )
         for name in ("std", "gain"):
             if words.matters(name, draft):
                 change_form.draw_field(form, name, draft)
