@@ -28,7 +28,7 @@ function loadPlotly(address) {
   return window.__vglPlotly;
 }
 
-function style(sheet) {
+export function style(sheet) {
   const url = new URL(sheet, HERE).href;
   if (document.querySelector(`link[href="${url}"]`)) return;
   const link = document.createElement("link");

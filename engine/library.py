@@ -193,5 +193,6 @@ def text(said: str, most: int) -> str:
 
     Invisible signs that turn the direction of what follows are among them.
     """
-    kept = (c for c in said[: 2 * most] if c == "\n" or unicodedata.category(c)[0] != "C")
+    spaced = (c if c == "\n" or not c.isspace() else " " for c in said[: 2 * most])
+    kept = (c for c in spaced if c == "\n" or unicodedata.category(c)[0] != "C")
     return "".join(kept).strip()[:most]

@@ -7,7 +7,7 @@ device. Pure: text in, text out; no torch.
 import json
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from engine import script_changes as changed
 from engine import script_code as code
@@ -21,12 +21,15 @@ from engine.steering import Change
 _CELL = "# %%"  # begins a cell, for editors that know cells; here a cell of the notebook too
 
 
-def text(info: RunInfo, changes: Sequence[tuple[int, Change]] = ()) -> str:
+def text(
+    info: RunInfo, changes: Sequence[tuple[int, Change]] = (), ends: Sequence[int] = ()
+) -> str:
     """The script of a run.
 
     changes  made while it trained, each with its step (engine.steering.changes_of)
+    ends     steps at which its epochs ended: a branch may have an epoch that is cut short
     """
-    story = Story(info.spec, changes)
+    story = Story(info.spec, changes, ends)
     device = info.device or info.spec.device
     may_diverge = info.status != FINISHED
     spec = info.spec
@@ -40,9 +43,11 @@ def text(info: RunInfo, changes: Sequence[tuple[int, Change]] = ()) -> str:
     return "\n\n\n".join(cell.strip("\n") for cell in cells) + "\n"
 
 
-def notebook(info: RunInfo, changes: Sequence[tuple[int, Change]] = ()) -> str:
+def notebook(
+    info: RunInfo, changes: Sequence[tuple[int, Change]] = (), ends: Sequence[int] = ()
+) -> str:
     """The same as a notebook (nbformat 4.5): a cell for each of the script's."""
-    head, *cells = text(info, changes).split(f"\n{_CELL} ")
+    head, *cells = text(info, changes, ends).split(f"\n{_CELL} ")
     title, _, rest = head.strip().strip('"').partition("\n")
     made = [_cell(0, "markdown", f"# {title}\n{rest}")]
     for cell in cells:
@@ -140,6 +145,3 @@ train, validation = random_split(range(len(x)), [{spec.train_examples}, {spec.va
 train_x, train_y = x[train.indices].to(device), y[train.indices].to(device)
 validation_x, validation_y = x[validation.indices].to(device), y[validation.indices].to(device)
 test_x, test_y = test_x.to(device), test_y.to(device)"""
-
-
-FORMS: dict[str, Callable[..., str]] = {"script": text, "notebook": notebook}

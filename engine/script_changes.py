@@ -24,10 +24,14 @@ class Moment:
 
 @dataclass(frozen=True)
 class Story:
-    """A run from its beginning: how it was started, and what was changed at which step."""
+    """A run from its beginning: how it was started, and what was changed at which step.
+
+    ends  steps at which its epochs ended, as far as is known
+    """
 
     spec: RunSpec
     changes: Sequence[tuple[int, Change]] = ()
+    ends: Sequence[int] = ()
 
     @cached_property
     def moments(self) -> list[Moment]:
@@ -48,8 +52,19 @@ class Story:
 
     @property
     def is_live(self) -> bool:
-        """Whether there is a change that the script has to make."""
-        return any(code(self, moment) for moment in self.moments)
+        """Whether it takes a loop over steps: there is a change to make, or an epoch was cut short."""
+        return bool(self.cuts) or any(code(self, moment) for moment in self.moments)
+
+    @property
+    def cuts(self) -> list[int]:
+        """Where epochs ended before their time: a branch went on after its parent's last step."""
+        found, began = [], 0
+        for end in self.ends:
+            in_phase = self.spec.steps_per_phase - began % self.spec.steps_per_phase
+            if end < began + min(self.spec.steps_per_epoch, in_phase):
+                found.append(end)
+            began = end
+        return found
 
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to."""
@@ -185,7 +200,7 @@ def _optimizer(before: RunSpec, after: RunSpec) -> list[str]:
     if after.optimizer != before.optimizer:
         return [f"optimizer = {made}"]
     if after.norm != before.norm and {after.norm, before.norm} & parts.LEARNING_NORMS:
-        return [f"optimizer = with_state(optimizer, {made})"]
+        return ["before = optimizer", f"optimizer = {made}", "keep_state(before, optimizer)"]
     if made == parts.optimizer(before, parameters(before)):
         return []
     names = {"learning_rate": "lr", "weight_decay": "weight_decay"}
@@ -198,21 +213,20 @@ def _optimizer(before: RunSpec, after: RunSpec) -> list[str]:
     ]
 
 
-WITH_STATE = '''
-def with_state(old, new):
-    """A new optimizer that goes on with the state of the old one."""
-    for parameter in new.param_groups[0]["params"]:
-        if parameter in old.state:
-            new.state[parameter] = old.state[parameter]
-    return new
+KEEP_STATE = '''
+def keep_state(before, after):
+    """Let an optimizer go on with the state of the one before it."""
+    for parameter in after.param_groups[0]["params"]:
+        if parameter in before.state:
+            after.state[parameter] = before.state[parameter]
 '''
 
 
 def helpers(story: Story) -> list[str]:
     """The functions that the statements of `steps` call."""
     found = []
-    if any("with_state" in line for moment in story.moments for line in code(story, moment)):
-        found.append(WITH_STATE)
+    if any("keep_state" in line for moment in story.moments for line in code(story, moment)):
+        found.append(KEEP_STATE)
     if story.drawn_anew:
         found.append(_draw_anew(story))
     return found

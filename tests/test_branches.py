@@ -118,10 +118,8 @@ def store_statistics():
     return STATISTICS
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", sorted({*ACTIVATIONS} - {"sigmoid"}))
 def test_a_change_of_activation_leaves_the_weights_what_they_were(name):
-    if name == "sigmoid":
-        pytest.skip("it is the one there is")
     run = trained(small(), [(9, Change(kind="set", fields={"activation": name}))])
     plain = trained(small())
     # Weights are recorded before the step: at step 9 both have taken the same nine steps.

@@ -42,8 +42,10 @@ def now() -> Comparison:
 
 
 def write(comparison: Comparison) -> None:
-    """Make the link say this."""
-    st.query_params.from_dict(links.comparison_link(comparison))
+    """Make the link say this; what it hides stays hidden."""
+    parts = ",".join(links.hidden(st.query_params.get_all(links.HIDE))[0])
+    hides = {links.HIDE: parts} if parts else {}
+    st.query_params.from_dict(links.comparison_link(comparison) | hides)
 
 
 def keep(comparison: Comparison) -> None:

@@ -35,6 +35,8 @@ class Shown:
     dash: str  # a key of bindings.SYMBOLS
     layers: int  # the output layer included
     since: int = 0  # the step from which it is drawn; before that an ancestor here draws the same
+    status: str = ""  # as the page has told it
+    changes: int = 0  # made to it while it trained, as the page has told them; 0 for several seeds
 
 
 @cache
@@ -87,7 +89,8 @@ def mount(
 ) -> Any:
     """The component's result; its `open` says whether anything shown still runs or waits.
 
-    The script reruns when that differs from `known_open`, never per step. Another alignment, part, kind or layer redraws in
+    The script reruns when that differs from `known_open`, and when the status or the changes of a contender are no
+    longer what the page has told (the result's `news`), never per step. Another alignment, part, kind or layer redraws in
     place; charts of contenders that stay keep their zoom.
 
     table  subject of the table of outcomes ("table:A:B" or "table:SET"); "" for none
@@ -118,4 +121,4 @@ def mount(
     }
     # In a list: Streamlit would import pandas (70 MB) to look for tables among a dictionary's values.
     mounted = live.component("comparison", "compare.js")
-    return mounted(data=[data], key=key, on_open_change=lambda: None)
+    return mounted(data=[data], key=key, on_open_change=lambda: None, on_news_change=lambda: None)

@@ -11,6 +11,7 @@ from engine.errors import EngineError, RunError
 from engine.outcomes import stamp
 from engine.spec import RunSpec
 from engine.store import RunInfo
+from ui import states
 from ui.contrast import Line, short
 
 
@@ -40,8 +41,19 @@ class Entry:
         first = self.infos[0]
         seeds = tuple(info.spec.seed for info in self.infos)
         return Line(
-            id=self.id, title=self.title, spec=first.now, seeds=seeds, changes=first.changes
+            id=self.id,
+            title=self.title,
+            spec=first.now,
+            seeds=seeds,
+            changes=first.changes if self.run else 0,
         )
+
+    @property
+    def status(self) -> str:
+        """Of the run, or of all seeds together."""
+        if self.run:
+            return self.run.status
+        return states.status_of(states.counts(info.status for info in self.infos))
 
     @property
     def run(self) -> RunInfo | None:

@@ -17,6 +17,31 @@ PARTS = ("train", "validation", "test")
 #: Which of the two ladders: a form of engine.contenders, or both.
 LADDER_FORMS = (*FORMS, "both")
 MOST_LAYERS = 101  # of the deepest network: 100 hidden layers and the output layer
+#: What a lesson's link may hide, with the names of charts: `hide=sidebar,tiles`. Name -> in words.
+HIDEABLE = {
+    "sidebar": "Sidebar",
+    "actions": "Train, Stop and steering",
+    "preset": "Presets",
+    "remedies": "Remedies",
+    "fields": "All other settings",
+    "picker": "Run picker",
+    "view": "View of the charts",
+    "status": "Status line",
+    "contrast": "What differs",
+    "tiles": "Row of figures",
+    "replay": "Replay",
+    "gradient_heatmap": "Gradient by layer and step",
+    "gradient_by_depth": "Gradient by depth",
+    "difference_heatmap": "Difference",
+    "histogram_ridge": "Histograms, all layers",
+    "layer_histogram": "Histogram of one layer",
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "table": "Table of outcomes",
+    "history": "History",
+    "export": "Export",
+    "share": "Share",
+}
 
 
 @dataclass
@@ -24,7 +49,7 @@ class Link:
     """What a link says."""
 
     fields: dict[str, Any] = field(default_factory=dict)  # RunSpec fields, checked one by one
-    view: dict[str, Any] = field(default_factory=dict)  # kind, layer, axis
+    view: dict[str, Any] = field(default_factory=dict)  # kind, layer, axis, step, hide
     ignored: dict[str, str] = field(default_factory=dict)  # parameter -> one sentence
 
 
@@ -51,6 +76,12 @@ def _whole(most: int) -> Callable[[str, str], int]:
     return check
 
 
+def _step(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdecimal()) or len(value) > 9:
+        raise SpecError({name: f"{name} is {_cut(value)}; it must be a whole number from 0."})
+    return int(value)
+
+
 def _cut(value: str) -> str:
     return value if len(value) < 40 else value[:37] + "..."
 
@@ -59,7 +90,17 @@ VIEW: dict[str, Callable[[str, str], Any]] = {
     "kind": _one_of(KINDS),
     "layer": _whole(MOST_LAYERS),
     "axis": _one_of(AXES),
+    "step": _step,
 }
+HIDE = "hide"  # in the links of both pages
+
+
+def hidden(values: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The parts that `hide` names, each once, and a sentence for what is none."""
+    named = dict.fromkeys(part for value in values for part in _names(HIDE, value))
+    unknown = [_cut(part) for part in named if part not in HIDEABLE]
+    said = f"hide names {', '.join(unknown[:5])}; it can hide {', '.join(HIDEABLE)}."
+    return tuple(part for part in named if part in HIDEABLE), {HIDE: said} if unknown else {}
 
 
 def _field(name: str, value: str, data: str) -> Any:
@@ -75,6 +116,10 @@ def read(parameters: Mapping[str, Sequence[str]]) -> Link:
     data = next((name for name in parameters.get("data", ()) if name in DATA_SETS), "digits")
     for name, values in parameters.items():
         if name == "run":
+            continue
+        if name == HIDE:
+            link.view[name], sentence = hidden(values)
+            link.ignored |= sentence
             continue
         try:
             if len(values) > 1:
@@ -152,6 +197,9 @@ def read_comparison(
     found: dict[str, Any] = {}
     ignored: dict[str, str] = {}
     for said, values in parameters.items():
+        if said == HIDE:
+            ignored |= hidden(values)[1]
+            continue
         name = ALSO.get(said, said)
         try:
             if name not in COMPARISON:

@@ -1,6 +1,7 @@
 """Mounts the live component: the main area of the Lab, which draws by itself while Python rests."""
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from engine import runs
 from engine.store import RunInfo
-from ui import theme
+from ui import replay, theme
 from ui.bindings import NO_DATA, TICKS, Options
 from ui.figures import FIGURES
 from ui.routes import PLOTLY_URL
@@ -23,13 +24,13 @@ export default async function (component) {
     const module = await import(location.origin + "/live/%s");
     return module.mount(component);
   } catch (error) {
-    const place = component.parentElement.querySelector(".vgl");
+    const place = component.parentElement.querySelector("[data-live]");
     place.textContent = "The live view did not load. Start the dashboard with: streamlit run app.py";
     throw error;
   }
 }
 """
-_HTML = '<div class="vgl" style="min-height: 640px"></div>'
+_HTML = '<div class="{}" data-live style="min-height: {}px"></div>'
 
 
 def as_json(figure: go.Figure) -> dict[str, Any]:
@@ -55,10 +56,10 @@ def common() -> dict[str, Any]:
 
 
 @cache
-def component(name: str, module: str) -> Any:
-    """A component that mounts a module of assets/."""
-    js = _MOUNT % module
-    return st.components.v2.component(name, html=_HTML, js=js, isolate_styles=False)
+def component(name: str, module: str, look: str = "vgl", height: int = 640) -> Any:
+    """A component that mounts a module of assets/, in an element of class `look`."""
+    html, js = _HTML.format(look, height), _MOUNT % module
+    return st.components.v2.component(name, html=html, js=js, isolate_styles=False)
 
 
 def mount(
@@ -67,13 +68,19 @@ def mount(
     kind: Literal["gradient", "weight", "activation"] = "gradient",
     layer: int = 1,
     step_axis: Literal["linear", "log"] = "linear",
+    step: int | None = None,
+    hidden: Sequence[str] = (),
     known: RunInfo | None = None,
-    key: str = "live",
+    key: str = replay.KEY,
 ) -> Any:
-    """The component's result; its `status` is {"run", "status", "begun"} as last seen by the browser.
+    """The component's result; its `status` is {"run", "status", "begun"} as last seen by the browser,
+    its `at` the step that the charts show, once the scrubber rests there, or None for the newest.
 
-    The script reruns when the status changes and when the first step is done, never per step. A change of kind, layer or
+    The script reruns when one of these changes and when the first step is done, never per step. A change of kind, layer or
     step_axis redraws in place. Raises EngineError where there is no such run.
+
+    step    what is shown when the run is opened, or when the link gets another step; None: the newest
+    hidden  names of links.HIDEABLE that are not drawn
 
     known  what the page has drawn its own words from, so that a change since then is noticed too
     """
@@ -81,6 +88,8 @@ def mount(
     data = {
         "run": run_id,
         "known": {"status": info.status, "begun": info.step > 0} if info else None,
+        "step": step,
+        "hidden": list(hidden),
         "options": {"kind": kind, "layer": layer, "step_axis": step_axis},
         "figures": figures_json(),
         "no_tiles": no_tiles(),
@@ -88,4 +97,7 @@ def mount(
         **common(),
     }
     # In a list: Streamlit would import pandas (70 MB) to look for tables among a dictionary's values.
-    return component("live", "live.js")(data=[data], key=key, on_status_change=lambda: None)
+    mounted = component("live", "live.js")
+    return mounted(
+        data=[data], key=key, on_status_change=lambda: None, on_at_change=replay.write_link
+    )

@@ -6,9 +6,11 @@ Streamlit checks no origin on routes of ours, so those that give data do it them
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Sequence
-from functools import cache
+import re
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import plotly
@@ -17,8 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from engine.errors import EngineError
-from ui import frames
+from engine.errors import EngineError, RunError
+from ui import figure_page, frames, moments
 from ui.hub import Hub, Viewer
 from ui.outcome_table import OutcomeTable
 from ui.subjects import opener
@@ -44,6 +46,12 @@ def routes(hub: Hub, library: Library) -> Sequence[BaseRoute]:
     async def table(request: Request) -> Response:
         return await _table(library, request)
 
+    async def moment(request: Request) -> Response:
+        return await _moment(library, request)
+
+    async def figure(request: Request) -> Response:
+        return await _figure(library, request)
+
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "watched": len(hub.watched)})
 
@@ -51,6 +59,8 @@ def routes(hub: Hub, library: Library) -> Sequence[BaseRoute]:
         WebSocketRoute("/live/feed", feed),
         Route("/live/frames", polled),
         Route("/live/table.csv", table),
+        Route("/live/moment", moment),
+        Route("/live/figure.html", figure),
         Route("/live/health", health),
         Route("/live/plotly.min.js", _plotly),
         Route("/live/{name}", _asset),
@@ -119,10 +129,20 @@ def _from_elsewhere() -> Response:
     return JSONResponse({"error": "This page is from another server."}, status_code=403)
 
 
-async def _table(library: Library, request: Request) -> Response:
-    """The table of the contenders named in `rows`, to save."""
+async def _answered(request: Request, read: Callable[[], str | bytes], **more: Any) -> Response:
+    """What `read` gives, read in a thread, for a page of this server alone; or why there is none."""
     if not same_origin(request, required=False):
         return _from_elsewhere()
+    try:
+        body = await asyncio.to_thread(read)
+    except EngineError as error:
+        return JSONResponse({"error": str(error)}, status_code=404)
+    headers = {"Cache-Control": "no-store"} | more.pop("headers", {})
+    return Response(body, headers=headers, **more)
+
+
+async def _table(library: Library, request: Request) -> Response:
+    """The table of the contenders named in `rows`, to save."""
 
     def read() -> str:
         asked = request.query_params.get("rows", "")
@@ -133,15 +153,33 @@ async def _table(library: Library, request: Request) -> Response:
         finally:
             view.close()
 
-    try:
-        text = await asyncio.to_thread(read)
-    except EngineError as error:
-        return JSONResponse({"error": str(error)}, status_code=404)
-    headers = {
-        "Content-Disposition": 'attachment; filename="comparison.csv"',
-        "Cache-Control": "no-store",
-    }
-    return Response(text, media_type="text/csv", headers=headers)
+    return await _answered(
+        request, read, media_type="text/csv", headers=_saved_as("comparison.csv")
+    )
+
+
+async def _moment(library: Library, request: Request) -> Response:
+    """The frame of `run` at its recorded `step`."""
+
+    def read() -> bytes:
+        step = request.query_params.get("step", "")
+        if not (step.isascii() and step.isdecimal() and len(step) < 16):
+            raise RunError(f"step is {step[:40]!r}; it must be a whole number from 0.")
+        return moments.frame(library.path(request.query_params.get("run", "")), int(step))
+
+    return await _answered(request, read, media_type="application/octet-stream")
+
+
+async def _figure(library: Library, request: Request) -> Response:
+    """A figure as a page to save."""
+    name = re.sub(r"[^a-z_]", "", request.query_params.get("figure", ""))[:40]
+    headers = _saved_as(f"{name}.html")
+    read = partial(figure_page.page, request.query_params, library)
+    return await _answered(request, read, media_type="text/html", headers=headers)
+
+
+def _saved_as(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
 
 
 @cache

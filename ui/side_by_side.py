@@ -171,7 +171,7 @@ def draw(link: Comparison, entries: Sequence[Entry]) -> None:
     parts = zip(entries, names, colours, contrast.DASHES, since, strict=False)
     comparison_live.mount(
         [
-            Shown(one.id, name, colour, dash, one.spec.layers, step)
+            Shown(one.id, name, colour, dash, one.spec.layers, step, one.status, one.line.changes)
             for one, name, colour, dash, step in parts
         ],
         part=link.part,
