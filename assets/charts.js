@@ -3,11 +3,9 @@
 import { axisEnd, filled, named, namesIn, offAxis, onAxis, placesOf, resolve, rowOf, set } from "./bindings.js";
 import { drawn, escaped, told } from "./event_lines.js";
 import { entriesOf, put, showLegend } from "./legend.js";
+import { buttons } from "./save.js";
 
-const CONFIG = {
-  displaylogo: false, responsive: false, doubleClick: false,
-  modeBarButtons: [["zoom2d", "pan2d", "toImage"]], // a double click shows all again
-};
+const CONFIG = { displaylogo: false, responsive: false, doubleClick: false }; // a double click shows all again
 const AT_THE_EDGE = 700; // ms between two drawings of a chart that is hardly in sight
 
 function element(tag, className, parent) {
@@ -87,7 +85,8 @@ export class Chart {
     for (const trace of traces) trace.name = context.names?.[trace.name] ?? trace.name;
     this.onLegend(entriesOf(traces));
     for (const trace of traces) if (trace.name) trace.name = escaped(trace.name);
-    Plotly.react(this.plot, traces, this.layout(context, size, now), CONFIG);
+    this.config ??= { ...CONFIG, modeBarButtons: buttons(Plotly, () => this.told()) };
+    Plotly.react(this.plot, traces, this.layout(context, size, now), this.config);
     if (!this.listening) this.listen();
     this.mark(context.sides);
     this.shown = now;
@@ -153,6 +152,28 @@ export class Chart {
     const ids = sides.map(({ run }) => run?.id).join(",");
     layout.uirevision = `${layout.uirevision} ${ids} ${options.step_axis} ${options.depth} ${this.resets}`;
     return { ...layout, width, height, datarevision: revision };
+  }
+
+  /** What a file of this chart is called and headed, and where the server makes its page. */
+  told() {
+    const { sides, options, look, mode, end, at = null, told: { a, b } = {} } = this.context();
+    const runs = sides.map(({ run }) => run.id);
+    const asked = new URLSearchParams({ figure: this.plot.dataset.chart, runs: runs.join(","), mode });
+    const { step_axis: axis, ...chosen } = options;
+    for (const [name, value] of Object.entries({ axis, ...chosen })) asked.set(name, value);
+    if (at !== null) asked.set("step", at);
+    else if (end) asked.set("end", end);
+    if (a) asked.set("a", a);
+    if (b) asked.set("b", b);
+    for (const { label, colour, dash, since = 0 } of sides) {
+      if (!label) continue;
+      for (const [name, value] of Object.entries({ label, colour, dash, since })) asked.append(name, value);
+    }
+    const name = [this.plot.dataset.chart, ...runs, ...(at === null ? [] : [`step-${at}`])].join("_").slice(0, 120);
+    return {
+      name: name.replace(/[^\w-]/g, "-"), title: escaped(this.title.textContent || runs.join(", ")),
+      background: look.background, address: new URL(`figure.html?${asked}`, import.meta.url).href,
+    };
   }
 
   listen() {

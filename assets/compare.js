@@ -3,6 +3,7 @@
 import { axisEnd } from "./bindings.js";
 import { Board, make, mounted } from "./board.js";
 import { Chart } from "./charts.js";
+import { seen } from "./cuts.js";
 import { Feed } from "./feed.js";
 import { decode, RunState } from "./frames.js";
 import { drawKey, put, showLegend } from "./legend.js";
@@ -50,14 +51,14 @@ class Compare extends Board {
 
   /** Charts in the order of the page; those that were there already keep their nodes and their zoom. */
   build() {
-    const { figures, contenders, difference, table, invitation } = this.data;
+    const { figures, contenders, difference, table, invitation, hidden = [] } = this.data;
     const wanted = contenders.length
       ? [
         ...contenders.map(({ id }) => ["gradient_heatmap", id]),
         ["gradient_by_depth", ""],
         ...(difference ? [["difference_heatmap", difference]] : []),
         ...["layer_histogram", "loss", "accuracy"].map((name) => [name, ""]),
-      ]
+      ].filter(([name]) => !hidden.includes(name))
       : [];
     const there = new Map(this.charts.map((chart) => [chart.key, chart]));
     this.charts = wanted.map(([name, subject]) => {
@@ -71,8 +72,9 @@ class Compare extends Board {
     const ids = new Set(contenders.map(({ id }) => id));
     for (const kept of [this.heads, this.marks]) for (const id of kept.keys()) if (!ids.has(id)) kept.delete(id);
     this.grid.dataset.count = contenders.length;
-    this.scale.hidden = !contenders.length;
+    this.scale.hidden = !contenders.length || hidden.includes("gradient_heatmap");
     this.grid.hidden = !contenders.length && !table;
+    this.root.dataset.hidden = hidden.join(" ");
     put(this.invitation, contenders.length || table ? "" : invitation);
     this.invitation.hidden = Boolean(contenders.length || table);
     this.drawScale();
@@ -94,11 +96,12 @@ class Compare extends Board {
       gradient_heatmap: () => this.contenders.filter(({ id }) => id === subject),
       difference_heatmap: () => [{ run: this.state(this.data.difference) }],
     }[name]?.() ?? this.contenders;
+    const { Plotly, mode, look } = this;
     const [a, b] = this.contenders.map(({ label }) => label);
-    const common = { Plotly: this.Plotly, options, colours: themes[this.mode], look: this.look, ticks };
+    const common = { Plotly, options, colours: themes[mode], mode, look, ticks };
     const bands = this.contenders.some(({ run }) => run.header.seeds?.of > 1) ? BANDS : "";
     const told = { a, b, bands, line: sides[0]?.run.header.line ?? "" };
-    return { ...common, sides, end: axisEnd(this.contenders, options.step_axis), told };
+    return { ...common, sides: seen(sides), end: axisEnd(this.contenders, options.step_axis), told };
   }
 
   open(subjects) {
@@ -159,14 +162,15 @@ class Compare extends Board {
     const faults = [];
     for (const { id, label, run, ...key } of this.contenders) {
       const { error, state = "", progress = 0, tone } = run.header;
+      if (error) faults.push(`${label}: ${error}`);
       const head = this.heads.get(id);
+      if (!head) continue; // hidden
       drawKey(head.key, { kind: "line", ...key });
       put(head.label, label);
       put(head.state, error ? "not shown" : state);
       head.state.title = error ?? state;
       head.bar.style.width = `${100 * progress}%`;
       head.place.dataset.tone = error ? "bad" : tone ?? "plain";
-      if (error) faults.push(`${label}: ${error}`);
     }
     const others = [difference, table].filter(Boolean).map((subject) => this.state(subject).header);
     if (!faults.length) faults.push(...others.flatMap(({ error }) => error ?? []));

@@ -60,12 +60,13 @@ class Live extends Board {
 
   context() {
     const { options, themes, ticks } = this.data;
-    const common = { Plotly: this.Plotly, options, colours: themes[this.mode], look: this.look, ticks };
+    const { Plotly, mode, look } = this;
+    const common = { Plotly, options, colours: themes[mode], mode, look, ticks };
     if (this.at === null) return { ...common, sides: [{ run: this.run }] };
     const sides = [{ run: this.shown }];
     const end = axisEnd([{ run: this.run }], options.step_axis); // the axis stands while the pictures move
     const names = { newest: `step ${(this.moment?.step ?? this.at).toLocaleString("en")}` };
-    return { ...common, sides, end, names, awaited: !this.moment };
+    return { ...common, sides, end, names, at: this.at, awaited: !this.moment };
   }
 
   open(run) {

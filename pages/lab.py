@@ -2,13 +2,16 @@
 
 import streamlit as st
 
-from ui import controls, history, live, spec_form
+from ui import controls, history, live, replay, share, spec_form
 
 controls.read_link()
 info = controls.shown_run()
 spec, faults = controls.checked_spec()
 layers = info.spec.layers if info else spec.layers if spec else spec_form.DEFAULTS["depth"] + 1
 controls.check_layer(layers)
+hidden = share.hidden()
+share.hide(hidden)
+step = replay.wanted(info)
 
 with st.sidebar:
     controls.draw_actions(info, spec, faults)
@@ -23,16 +26,20 @@ with picker:
     controls.draw_run_picker(info)
 with view_row, st.container(horizontal=True, vertical_alignment="bottom"):
     view = controls.draw_view(layers)
-with st.container():
-    if info is not None:
-        controls.draw_status(info, spec)
-    elif spec is not None:
-        controls.draw_ready(spec)
+with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="status_row"):
+    with st.container():
+        if info is not None:
+            controls.draw_status(info, spec)
+        elif spec is not None:
+            controls.draw_ready(spec)
+    share.draw(share.LAB)
 live.mount(
     info.id if info else None,
     kind=view.kind,
     layer=view.layer,
     step_axis=view.axis,
+    step=step,
+    hidden=hidden,
     known=info,
 )
 with st.container():

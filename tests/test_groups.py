@@ -333,7 +333,7 @@ def test_a_seed_that_cannot_be_read_is_told_by_sentence(three):
     with store.Writer(three / f"{name(2)}.sqlite") as writer:
         writer.connection.execute("PRAGMA user_version = 99")
     header = opened(three).display().header
-    assert [s for s in header["missing"] if f"{name(2)}.sqlite has schema 2" in s]
+    assert [s for s in header["missing"] if f"{name(2)}.sqlite has schema 99" in s]
     assert header["seeds"] == {
         "of": 3, "done": 0, "running": 2, "paused": 0, "waiting": 0, "stopped": 0, "failed": 1
     }  # fmt: skip

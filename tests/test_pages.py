@@ -47,7 +47,7 @@ def made(status: str, spec: RunSpec | None = None, *, step: int = 0, **columns: 
     with store.Writer(runs.path(run)) as writer:
         writer.update(status=status, **columns)
         if step:
-            alive = status == store.RUNNING
+            alive = status in store.BEGUN
             started = psutil.Process().create_time() if alive else 1.0
             writer.commit((os.getpid() if alive else 1, started, step))
     return run
@@ -142,6 +142,7 @@ def test_stop_ends_a_run_that_waits():
 STATES: dict[str, tuple[dict[str, Any], str]] = {
     store.QUEUED: ({}, "Starting: its worker is getting ready."),  # no longer in the queue
     store.RUNNING: ({"step": 40}, "Training."),
+    store.PAUSED: ({"step": 40}, "Paused."),
     store.FINISHED: ({"step": 2200}, "Finished after 2,200 steps."),
     store.STOPPED: ({"step": 40, "sentence": "Stopped at step 40."}, "Stopped at step 40."),
     store.DIVERGED: (

@@ -12,6 +12,7 @@ from ui import theme
 from ui.words import NAMES, changes, matters, shown
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # Plotly's own names
+BRANCHED = " · from step "  # in the title of a branch, before the step and what it changes
 LONGEST = 34  # letters of a label, which stands above a chart
 #: Fields told by name where they are equal; the rest is "every other setting".
 TOLD = ("data", "activation", "init", "optimizer", "learning_rate", "epochs", "steps", "seed")
@@ -56,8 +57,12 @@ def labels(lines: Sequence[Line]) -> list[str]:
 
 
 def _titled(line: Line) -> str:
-    """A title as short as it must be, with how often the run was changed where there is room."""
-    told = f"{short(line.title)}, {changes(line.changes)}" if line.changes else short(line.title)
+    """A title as short as it must be, with how often the run was changed where there is room.
+
+    A branch's title tells of one change already.
+    """
+    is_told = line.changes <= int(BRANCHED in line.title)
+    told = short(line.title) + ("" if is_told else f", {changes(line.changes)}")
     return told if len(told) <= LONGEST else cut(short(line.title))
 
 
@@ -77,7 +82,7 @@ def _named_values(difference: Difference) -> list[str]:
 
 def short(title: str) -> str:
     """A title without what all of a ladder have in common; of a branch, with the step alone."""
-    return title.removeprefix("Controlled: ").replace(" · from step ", " from ")
+    return title.removeprefix("Controlled: ").replace(BRANCHED, " from ")
 
 
 def cut(text: str, longest: int = LONGEST) -> str:

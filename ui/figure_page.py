@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from starlette.datastructures import QueryParams
 
 from engine.contenders import MOST_CONTENDERS
-from engine.errors import EngineError, RunError
+from engine.errors import RunError
 from ui import bindings, comparison, figures, links, moments, theme
 from ui.bindings import PLACES, SYMBOLS, Options, Side
 from ui.cuts import cut
@@ -55,7 +55,8 @@ def page(asked: QueryParams, library: Library) -> str:
     heads = [now.header, *(told.header for told in displays[1:])]
     for trace in figure.data:  # Plotly reads tags in names: a run's words must not make any
         trace.name = trace.name and escape(names.get(trace.name, trace.name), quote=False)
-    return _html(figure, _words(sides, heads, options), options)
+    words = _words(sides, heads, options) | {name: asked[name] for name in "ab" if name in asked}
+    return _html(figure, words, options)
 
 
 def _options(asked: QueryParams) -> Options:
@@ -143,7 +144,7 @@ def _words(sides: Sequence[Side], headers: Sequence[Words], options: Options) ->
     told |= {"kind_title": options.kind.capitalize(), "part_title": options.part.capitalize()}
     told |= {"part": options.part, "layer_name": layer_names[layer] if layer_names else ""}
     told |= {"a": labels[0], "b": labels[-1], "line": headers[0].get("line", ""), "bands": ""}
-    titles = [head.get("title", head.get("run", "")) for head in headers]
+    titles = [str(head.get("title", head.get("run", ""))) for head in headers]
     told["runs"] = ", ".join(filter(None, labels)) or ", ".join(titles)
     told["sides"] = [
         head.get("alt", {}) | {"label": label} for head, label in zip(headers, labels, strict=True)
@@ -152,17 +153,14 @@ def _words(sides: Sequence[Side], headers: Sequence[Words], options: Options) ->
 
 
 def _put(text: str, words: Words) -> str:
-    """A text with its placeholders filled, as HTML."""
-    return escape(re.sub(r"\{(\w+)\}", lambda found: str(words.get(found[1], "–")), text))
+    """A text with its placeholders filled."""
+    return re.sub(r"\{(\w+)\}", lambda found: str(words.get(found[1], "–")), text)
 
 
 def _html(figure: go.Figure, words: Words, options: Options) -> str:
     meta, look = figure.layout.meta, theme.MODES[options.mode]
-    words["each"] = "; ".join(
-        re.sub(r"\{(\w+)\}", lambda found, side=side: str(side.get(found[1], "–")), meta["each"])
-        for side in words["sides"]
-    )
-    title, caption, alt = (_put(meta[part], words) for part in ("title", "caption", "alt"))
+    words["each"] = "; ".join(_put(meta["each"], side) for side in words["sides"])
+    title, caption, alt = (escape(_put(meta[part], words)) for part in ("title", "caption", "alt"))
     runs = escape(words["runs"])
     figure.update_layout(autosize=True, meta=None)
     drawn = figure.to_html(full_html=False, include_plotlyjs=True, config=_CONFIG)

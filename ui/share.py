@@ -17,12 +17,17 @@ SELECTORS = {
     "fields": '[class*="st-key-group_"]',
     "picker": ".st-key-run_picker, .st-key-compare_runs",
     "view": ".st-key-kind, .st-key-layer, .st-key-axis, .st-key-compare_view, .st-key-compare_show",
-    "status": ".st-key-status > :not(:has(.st-key-share, .st-key-export))",
+    "status": ".st-key-status",
     "contrast": ".st-key-contrast",
     "history": ".st-key-history",
     "export": ".st-key-export",
     "share": ".st-key-share",
 }
+#: Parts that one page alone has.
+_OF_LAB = ("preset", "status", "tiles", "replay", "histogram_ridge", "history")
+_OF_COMPARE = ("contrast", "difference_heatmap", "table")
+LAB = tuple(part for part in links.HIDEABLE if part not in _OF_COMPARE)
+COMPARE = tuple(part for part in links.HIDEABLE if part not in (*_OF_LAB, "export"))
 
 
 def hidden() -> tuple[str, ...]:
