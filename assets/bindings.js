@@ -213,7 +213,7 @@ function filledTrace({ meta, ...template }, side, options, colours) {
 
 /** The names of the arrays and texts that a figure is filled from. */
 export function namesIn(figure) {
-  const found = new Set(["steps", "record_seconds"]); // for the x axis
+  const found = new Set(figure.layout.meta.steps ? ["steps", "record_seconds"] : []); // for the x axis
   const add = (binding) => {
     if (!binding) return;
     const plan = typeof binding === "string" ? { of: binding } : binding;

@@ -130,7 +130,8 @@ export class Board {
     const rest = Math.max(wait, hurried ? 0 : (this.restUntil ?? 0) - now);
     this.timer = setTimeout(() => {
       this.drawing = true;
-      requestAnimationFrame(() => this.drawOne());
+      if (hurried) this.drawOne(); // a frame later would be late
+      else requestAnimationFrame(() => this.drawOne());
     }, rest);
   }
 
@@ -140,7 +141,8 @@ export class Board {
     const begun = performance.now();
     const hurried = begun < this.hurryUntil;
     const due = this.charts.filter((chart) => chart.due(begun, hurried) === 0);
-    due.sort((a, b) => (a.drawn ?? 0) - (b.drawn ?? 0)).some((chart) =>
+    const sooner = (a, b) => (hurried ? a.edge - b.edge : 0) || (a.drawn ?? 0) - (b.drawn ?? 0);
+    due.sort(sooner).some((chart) =>
       this.draws(chart) && (!hurried || performance.now() - begun > BUDGET));
     const now = performance.now();
     this.restUntil = now + 0.25 * (now - begun); // leave the page time for a person

@@ -80,7 +80,7 @@ export class Chart {
     const size = this.plot.getBoundingClientRect();
     if (!Plotly || size.width < 40) return false;
     const now = this.signature(context, size);
-    if (now === this.shown) return false;
+    if (now === this.shown) { this.mark(context.sides); return false; } // another step may look the same
     const traces = this.traces(context);
     for (const trace of traces) trace.name = context.names?.[trace.name] ?? trace.name;
     this.onLegend(entriesOf(traces));
@@ -89,6 +89,7 @@ export class Chart {
     Plotly.react(this.plot, traces, this.layout(context, size, now), this.config);
     if (!this.listening) this.listen();
     this.mark(context.sides);
+    this.plot.dataset.drawnAt = Date.now();
     this.shown = now;
     return true;
   }
@@ -253,7 +254,6 @@ export class Chart {
     else this.plot.dataset.step = newest;
     this.plot.dataset.run = sides.map(({ run }) => run?.id ?? "").join(",");
     this.plot.dataset.measuredAt = headers[steps.indexOf(newest)]?.measured_at ?? "";
-    this.plot.dataset.drawnAt = Date.now();
   }
 
   remove(Plotly) {

@@ -76,8 +76,8 @@ export class Scrubber {
   }
 
   slid() {
+    const place = this.slider.valueAsNumber; // before anything writes what is shown into it
     this.pause();
-    const place = this.slider.valueAsNumber;
     this.move(place >= this.steps.length - 1 ? null : this.steps[place]);
   }
 

@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
-from speed import Row, table  # noqa: E402
+from speed import Row, table, write_section  # noqa: E402
 
 RUNS = 6  # live, on one page
 SEEDS, RECORDS = 20, 1000
@@ -194,8 +194,7 @@ def main() -> None:
     rows = tick_rows() + viewer_rows(asked.viewers, asked.seconds)
     print(text := table(rows))
     if asked.write:
-        path = ROOT / "docs" / "performance.md"
-        path.write_text(path.read_text().split(HEAD)[0] + HEAD + text + "\n")
+        write_section(HEAD, text)
 
 
 if __name__ == "__main__":

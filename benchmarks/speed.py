@@ -6,6 +6,7 @@ Prints a table, and writes it to docs/performance.md with --write.
 """
 
 import argparse
+import ast
 import datetime
 import os
 import platform
@@ -73,7 +74,16 @@ def our_epoch(folder: str, threads: int) -> float:
 
 def in_a_process(call: str, environment: dict[str, str]) -> float:
     """The number that a call of this module returns, in a fresh interpreter."""
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import speed; print(speed.{call})"
+    return in_a_process_of(__file__, call, environment)
+
+
+def in_a_process_of(file: str, call: str, environment: dict[str, str]):
+    """What a call of a module beside this one returns, in a fresh interpreter."""
+    module = Path(file).stem
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import {module}; "
+        f"print({module}.{call})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | environment,
@@ -81,7 +91,7 @@ def in_a_process(call: str, environment: dict[str, str]) -> float:
         text=True,
         check=True,
     )
-    return float(done.stdout.split()[-1])
+    return ast.literal_eval(done.stdout.splitlines()[-1])
 
 
 def epoch_rows(folder: str, repeats: int) -> list[Row]:
@@ -194,6 +204,18 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def write_section(head: str, text: str) -> None:
+    """Put `text` under `head` into docs/performance.md, in place of what stood there.
+
+    head  a line that begins with "## ", what belongs under it, and an empty line
+    """
+    path = ROOT / "docs" / "performance.md"
+    before, _, after = path.read_text().partition("\n" + head.strip().splitlines()[0] + "\n")
+    rest = after.partition("\n## ")
+    tail = rest[1] + rest[2] if rest[1] else ""
+    path.write_text(before.rstrip() + "\n\n" + head.strip() + "\n\n" + text.strip() + "\n" + tail)
+
+
 HEAD = """# Performance
 
 Made by `python benchmarks/speed.py --data FOLDER --write`; not written by hand.
@@ -211,7 +233,9 @@ def main() -> None:
     rows += screen_rows()
     print(text := table(rows))
     if asked.write:
-        (ROOT / "docs" / "performance.md").write_text(HEAD + text + "\n")
+        path = ROOT / "docs" / "performance.md"
+        others = path.read_text().partition("\n## ")
+        path.write_text(HEAD + text + "\n" + others[1] + others[2])
 
 
 if __name__ == "__main__":

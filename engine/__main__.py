@@ -265,6 +265,7 @@ app.command("send")(steering_commands.send)
 app.command("change")(steering_commands.change)
 app.command("branch")(steering_commands.branch)
 app.command("again")(steering_commands.again)
+app.command("export")(export_command.export_run)
 app.command("ladder")(commands.train_ladder)
 app.command("verdict")(commands.give_verdict)
 

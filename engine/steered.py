@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.worker import Job
 
 LOOK_S = 0.04  # between looks at the orders: what an order can be late by, beside a step
+PAUSED_LOOK_S = 0.08  # the same while it is paused: each look costs some 0.2 ms
 
 
 class Steered:
@@ -55,7 +56,7 @@ class Steered:
         due = helm.due(step)
         while not due and helm.is_paused(step) and not job.ask_to_stop.is_set():
             self.rest()
-            job.ask_to_stop.wait(LOOK_S)
+            job.ask_to_stop.wait(PAUSED_LOOK_S)
             helm.look(step)
             due = helm.due(step)
         if not helm.is_paused(step):

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import controls, history, live, replay, share, spec_form
+from ui import controls, export_panel, history, live, replay, share, spec_form
 
 controls.read_link()
 info = controls.shown_run()
@@ -32,6 +32,7 @@ with st.container(horizontal=True, wrap=False, vertical_alignment="center", key=
             controls.draw_status(info, spec)
         elif spec is not None:
             controls.draw_ready(spec)
+    export_panel.draw(info)
     share.draw(share.LAB)
 live.mount(
     info.id if info else None,

@@ -274,3 +274,41 @@ def test_the_verdict_trains_what_is_missing_and_nothing_twice(published_small):
         assert [row["seeds"] for row in rows] == [[42, 43]] * 2
         assert {row["agrees"] for row in rows} <= {True, False}
         assert len(runs.all()) == 4
+
+
+def test_a_run_is_branched_and_run_again_from_the_shell(home):
+    run = json.loads(engine("run", *TINY, "--set", "epochs=2", "--json")[0].splitlines()[-1])["run"]
+    printed, _ = engine(
+        *["branch", run, "--at", 22, "--set", "activation=relu", "--freeze", 2, "--json"]
+    )
+    (branch,) = objects(printed)
+    shown = json.loads(engine("show", branch["run"], "--json")[0])
+    assert branch["status"] == shown["status"] == "finished"
+    assert (shown["parent"], shown["parent_step"], shown["changes"]) == (run, 22, 2)
+    assert shown["now"]["activation"] == "relu"
+    assert [event["step"] for event in shown["events"]] == [22, 22, 22]
+    again = json.loads(engine("again", branch["run"], "--json")[0])["run"]
+    theirs = [json.loads(engine("stats", one, "--at", 43, "--json")[0].splitlines()[0])
+              for one in (branch["run"], again)]  # fmt: skip
+    assert theirs[0] == theirs[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["send", "RUN", "dance"], "must be one of stop, pause, resume, step, epoch"),
+        (["send", "RUN", "pause"], "cannot be steered, but branched from"),
+        (["change", "RUN"], "No change was named"),
+        (["change", "RUN", "--reinitialise", "two"], "must be a layer's number or all"),
+        (["branch", "RUN", "--at", "99"], "from 0 to 3"),
+        (["branch", "RUN", "--at", "1", "--set", "width=9"], "width cannot be changed"),
+        (["branch", "RUN", "--at", "1", "--freeze", "9"], "must be from 1 to 4"),
+        (["again", "20200101-000000-0000"], "There is no run"),
+    ],
+)
+def test_steering_that_cannot_be_gets_one_sentence_and_exit_code_2(arguments, sentence, home):
+    printed, _ = engine("run", *TINY, "--set", "steps=3", "--json")
+    run = json.loads(printed.splitlines()[-1])["run"]
+    _, said = engine(*[run if one == "RUN" else one for one in arguments], code=2)
+    assert sentence in said
+    assert said.count("\n") == 1

@@ -75,8 +75,8 @@ def said(page: AppTest) -> str:
 
 def told(page: AppTest) -> dict[str, Any] | None:
     """What the live component was given; None where there is none."""
-    mounted = page.get("bidi_component")
-    return json.loads(mounted[0].proto.json)[0] if mounted else None
+    told = (json.loads(one.proto.json)[0] for one in page.get("bidi_component"))
+    return next((data for data in told if "contenders" in data), None)
 
 
 def shown(page: AppTest) -> list[str]:

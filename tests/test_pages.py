@@ -59,9 +59,16 @@ def said(page: AppTest) -> str:
     return "\n".join(part.value for part in parts)
 
 
+def live(page: AppTest) -> dict[str, Any]:
+    """What the live view was given."""
+    told = (json.loads(one.proto.json)[0] for one in page.get("bidi_component"))
+    (found,) = [data for data in told if "figures" in data]
+    return dict(found)
+
+
 def shown(page: AppTest) -> str | None:
     """The run that the live view was asked to show."""
-    return json.loads(page.get("bidi_component")[0].proto.json)[0]["run"]
+    return live(page)["run"]
 
 
 def opening(page: AppTest) -> list[str]:
@@ -253,7 +260,7 @@ def test_no_bound_control_moves_when_sentences_come_and_go():
 
 def test_the_view_in_the_link_reaches_the_live_view():
     page = opened(run=made(store.FINISHED), kind="weight", layer="3", axis="log")
-    assert json.loads(page.get("bidi_component")[0].proto.json)[0]["options"] == {
+    assert live(page)["options"] == {
         "kind": "weight",
         "layer": 3,
         "step_axis": "log",

@@ -100,8 +100,8 @@ def said(page: AppTest) -> str:
 
 
 def sides(page: AppTest) -> list[dict[str, Any]]:
-    told = json.loads(page.get("bidi_component")[0].proto.json)[0]
-    return list(told["contenders"])
+    told = (json.loads(one.proto.json)[0] for one in page.get("bidi_component"))
+    return next(list(data["contenders"]) for data in told if "contenders" in data)
 
 
 # -- presses -----------------------------------------------------------------------------------------

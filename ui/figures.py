@@ -34,6 +34,8 @@ from ui.pieces import (
 
 _STEP: dict[str, Any] = {"as": "step"}
 _LAYERS = {"type": "category", "title": {"text": "layer"}, "showgrid": False}
+#: Markers on a line of epochs: each of a usual run's, and no more than can be told apart.
+_MARKERS = 64
 _KIND_AXIS = {
     "gradient": ("size of a gradient entry, |dL/dw|", POWERS),
     "weight": ("weight", PLAIN),
@@ -259,7 +261,7 @@ def _curves(quantity: str, form: str) -> list[Trace]:
             name=part,
             mode="lines+markers",
             line={"width": 2.5},
-            marker={"size": 6, "symbol": symbol},
+            marker={"size": 6, "symbol": symbol, "maxdisplayed": _MARKERS},
             hovertemplate=f"{at}<extra>{part}</extra>",
         )
         for part, symbol in (("train", "circle"), ("validation", "diamond"), ("test", "square"))
