@@ -9,7 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from engine import contenders, runs
+from engine import contenders, runs, transfer, trash
+from engine.library import index
 from engine.supervisor import Supervisor
 from ui import subjects
 from ui.hub import Hub
@@ -25,12 +26,19 @@ library = Library(
 hub = Hub(partial(subjects.opener, library=library))
 
 
+def _open_library() -> None:
+    """Let go of what a killed server left behind; read all runs before the first page asks."""
+    transfer.clean()
+    trash.purge_all()
+    index.look()
+
+
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Start the engine's supervisor; at the end stop its workers and all reading."""
     supervisor = Supervisor()
     await asyncio.to_thread(supervisor.start)
-    warm = asyncio.create_task(asyncio.to_thread(plotly_gzipped))
+    warm = asyncio.gather(asyncio.to_thread(plotly_gzipped), asyncio.to_thread(_open_library))
     # What is imported by now stays: a collection need not look at it again (80 ms each time).
     gc.collect()
     gc.freeze()

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import commands, presets, remedies, runs, steering_commands, store
+from engine import commands, export_command, presets, remedies, runs, steering_commands, store
 from engine.errors import RunError, SpecError
 from engine.records import STATISTICS, EpochEnd
 from engine.shell import EXIT_CODES, FAILED, REFUSED, Json, Settings, err, out, print_json, refusing

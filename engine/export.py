@@ -204,8 +204,7 @@ def _scripted(write: Callable[..., str]) -> Callable[[str], Pieces]:
     def made(run: str) -> Pieces:
         with store.Reader(runs.path(run)) as reader:
             info, events = runs.checked(reader.run()), reader.events()
-            ends = [end.step for end in reader.epochs()]
-        yield write(info, changes_of(events), ends).encode()
+        yield write(info, changes_of(events)).encode()
 
     return made
 

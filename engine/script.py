@@ -21,15 +21,12 @@ from engine.steering import Change
 _CELL = "# %%"  # begins a cell, for editors that know cells; here a cell of the notebook too
 
 
-def text(
-    info: RunInfo, changes: Sequence[tuple[int, Change]] = (), ends: Sequence[int] = ()
-) -> str:
+def text(info: RunInfo, changes: Sequence[tuple[int, Change]] = ()) -> str:
     """The script of a run.
 
     changes  made while it trained, each with its step (engine.steering.changes_of)
-    ends     steps at which its epochs ended: a branch may have an epoch that is cut short
     """
-    story = Story(info.spec, changes, ends)
+    story = Story(info.spec, changes)
     device = info.device or info.spec.device
     may_diverge = info.status != FINISHED
     spec = info.spec
@@ -43,11 +40,9 @@ def text(
     return "\n\n\n".join(cell.strip("\n") for cell in cells) + "\n"
 
 
-def notebook(
-    info: RunInfo, changes: Sequence[tuple[int, Change]] = (), ends: Sequence[int] = ()
-) -> str:
+def notebook(info: RunInfo, changes: Sequence[tuple[int, Change]] = ()) -> str:
     """The same as a notebook (nbformat 4.5): a cell for each of the script's."""
-    head, *cells = text(info, changes, ends).split(f"\n{_CELL} ")
+    head, *cells = text(info, changes).split(f"\n{_CELL} ")
     title, _, rest = head.strip().strip('"').partition("\n")
     made = [_cell(0, "markdown", f"# {title}\n{rest}")]
     for cell in cells:

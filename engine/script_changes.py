@@ -24,14 +24,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Story:
-    """A run from its beginning: how it was started, and what was changed at which step.
-
-    ends  steps at which its epochs ended, as far as is known
-    """
+    """A run from its beginning: how it was started, and what was changed at which step."""
 
     spec: RunSpec
     changes: Sequence[tuple[int, Change]] = ()
-    ends: Sequence[int] = ()
 
     @cached_property
     def moments(self) -> list[Moment]:
@@ -52,19 +48,8 @@ class Story:
 
     @property
     def is_live(self) -> bool:
-        """Whether it takes a loop over steps: there is a change to make, or an epoch was cut short."""
-        return bool(self.cuts) or any(code(self, moment) for moment in self.moments)
-
-    @property
-    def cuts(self) -> list[int]:
-        """Where epochs ended before their time: a branch went on after its parent's last step."""
-        found, began = [], 0
-        for end in self.ends:
-            in_phase = self.spec.steps_per_phase - began % self.spec.steps_per_phase
-            if end < began + min(self.spec.steps_per_epoch, in_phase):
-                found.append(end)
-            began = end
-        return found
+        """Whether there is a change that the script has to make."""
+        return any(code(self, moment) for moment in self.moments)
 
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to."""

@@ -170,7 +170,7 @@ def training(story: Story, may_diverge: bool) -> str:
     first = f"optimizer = {parts.optimizer(spec, changed.parameters(spec))}"
     sections = [_train_step(story, may_diverge)]
     if story.is_live:
-        sections += [*changed.helpers(story), _flat(story)]
+        sections += [*changed.helpers(story), _flat(spec)]
         loop = changed.steps(story)
     else:
         loop = _epochs(spec) if spec.schedule == "joint" else _phases(spec, first)
@@ -241,14 +241,10 @@ def _epochs(spec: RunSpec) -> list[str]:
     ]
 
 
-def _flat(story: Story) -> str:
-    spec = story.spec
+def _flat(spec: RunSpec) -> str:
     end = f"(step + 1) % {spec.steps_per_phase} == 0"
     if spec.schedule == "joint":
         end = f"step + 1 == {spec.total_steps}"
-    if story.cuts:
-        ends = ", ".join(map(str, [*story.cuts, spec.total_steps]))
-        end = f"step + 1 in ({ends})"
     return f'''
 def training():
     """Train step by step. It halts before each, where something may be changed."""

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import frame
+from ui import frame, library_actions
 
 st.set_page_config(
     page_title=frame.NAME,
@@ -31,12 +31,14 @@ page = st.navigation(
             "runs.py",
             title="Runs",
             icon=":material/library_books:",
-            help="Every run there is: open one in the Lab, compare some, or delete one.",
+            help="Every run there is: find, compare, describe, delete; save one as a file or take one in.",
         ),
     ]
 )
 # Each page takes up again what it showed, when a person comes back to it.
 for other in frame.COME_BACK_TO - {page.url_path or "lab"}:
     st.session_state[f"left_{other}"] = True
+if page.url_path != "runs":
+    library_actions.leave()
 page.run()
 st.sidebar.caption(frame.FOOTER)

@@ -1,9 +1,9 @@
-"""The library of runs: open one in the Lab, compare some, or delete one."""
+"""The library of runs: find one, open it in the Lab, compare some, describe, delete, take in and out."""
 
 import streamlit as st
 
 from ui import library
 
+library.arrive()
 st.title("Runs")
-library.draw_broken()
 library.draw()

@@ -4,7 +4,7 @@ from engine import __version__
 
 NAME = "Vanishing Gradient Lab"
 #: Pages that show, when a person comes back by the menu, what they showed before.
-COME_BACK_TO = frozenset({"lab", "compare"})
+COME_BACK_TO = frozenset({"lab", "compare", "runs"})
 FOOTER = f"{NAME} {__version__}"
 
 
@@ -71,9 +71,6 @@ STYLE = """
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
   color: inherit; opacity: 0.88;
 }
-.st-key-library p { font-size: 0.9rem; }
-.st-key-library [data-testid="stPageLink"] p { white-space: normal; overflow: visible; }
-.st-key-library [data-testid="stHorizontalBlock"] { gap: 0.75rem; }
 .st-key-status button { min-height: 1.75rem; padding: 0; }
 </style>
 """

@@ -1,72 +1,177 @@
-"""The list of all runs, with opening, comparing and deleting."""
+"""The list of all runs: what is searched for, and a page of it with families together."""
 
 from collections import Counter
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
-from engine import runs, store
+from engine import library, trash
 from engine.contenders import MOST_CONTENDERS
-from engine.errors import EngineError
-from engine.remedies import REMEDIES, active
-from engine.store import RunInfo
-from ui import words
+from engine.data_sets import DATA_SETS
+from engine.library import Entry, Row, Wanted
+from engine.presets import PRESETS
+from engine.remedies import REMEDIES
+from ui import library_actions, library_rows, words
 
 PER_PAGE = 25
-WIDTHS = [0.35, 3.2, 2.2, 1.6, 2.4, 0.8, 1.4, 1.2]
-HEADINGS = ("", "Run", "Status", "Data", "Remedies", "Steps", "Made", "")
+KEPT_S = 24 * 3600.0  # what was deleted in a browser that was closed is let go after this
+#: Controls that are bound to the link, under these names, and what each asks for. None is a name
+#: that the Lab binds: what one page binds, another cannot set.
+FILTERS: dict[str, str] = {
+    "find": "text",
+    "in_status": "statuses",
+    "with_remedies": "remedies",
+    "of_preset": "presets",
+    "on_data": "data",
+    "starred": "starred",
+}
 
 
-def draw_broken() -> None:
-    """One sentence for every file in the library that cannot be read."""
-    for sentence in runs.broken():
-        st.warning(sentence, icon=":material/broken_image:")
-
-
-def cells(info: RunInfo) -> tuple[str, ...]:
-    """A run in words, one for each heading between the first and the last."""
-    word, icon = words.STATUS_WORDS[info.status]
-    cures = [REMEDIES[name].title for name in active(info.spec)]
-    made = datetime.fromtimestamp(info.created)
-    return (
-        f"{icon} {word}",
-        info.spec.data,
-        ", ".join(cures) or "none",
-        f"{info.step:,}",
-        f"{made:%d %b %H:%M}",
-    )
+def arrive() -> None:
+    """Take up again what was searched for, when a person comes back from another page."""
+    trash.purge_all(KEPT_S)
+    kept = st.session_state.get("library_filters", {})
+    if st.session_state.pop("left_runs", False) and not st.query_params:
+        for name, value in kept.items():
+            st.session_state[name] = value
 
 
 def draw() -> None:
-    """All runs, newest first, or an invitation where there is none."""
-    if fault := st.session_state.pop("delete_fault", None):
-        st.error(fault, icon=":material/error:")
-    known = runs.all()
-    if not known:
-        st.info(
-            "Nothing trained yet: open the Lab, press **Train** and watch layer 1.",
-            icon=":material/science:",
+    """Controls, and all runs that fit them, or an invitation where there is none."""
+    with st.sidebar:
+        wanted = _draw_filters()
+    st.html(library_rows.STYLE)
+    _draw_runs(wanted)
+
+
+# -- what is searched for --------------------------------------------------------------------------
+
+
+def _draw_filters() -> Wanted:
+    with st.container(key="library_filters_box", gap="small"):
+        find = st.text_input(
+            "Search",
+            key="find",
+            type="search",
+            live="150ms",
+            placeholder="name, tag or note",
+            icon=":material/search:",
+            max_chars=100,
+            on_change=_first_page,
+            bind="query-params",
         )
-        st.page_link("lab.py", label="Open the Lab", icon=":material/science:")
+        found: dict[str, Any] = {"text": find or ""}
+        found["starred"] = st.toggle(
+            "Starred only", key="starred", on_change=_first_page, bind="query-params"
+        )
+        told: dict[str, Callable[[str], str]] = {
+            "in_status": lambda name: words.STATUS_WORDS[name][0],
+            "with_remedies": lambda name: REMEDIES[name].title,
+            "of_preset": words.preset_title,
+            "on_data": lambda name: DATA_SETS[name].title,
+        }
+        options = (list(words.STATUS_WORDS), list(REMEDIES), list(PRESETS), list(DATA_SETS))
+        labels = ("Status", "Remedies, all of", "Preset", "Data set")
+        for key, names, label in zip(told, options, labels, strict=True):
+            found[FILTERS[key]] = st.multiselect(
+                label,
+                names,
+                format_func=told[key],
+                key=key,
+                placeholder="any",
+                on_change=_first_page,
+                bind="query-params",
+            )
+        st.button(
+            "Show all runs",
+            key="clear_filters",
+            icon=":material/filter_alt_off:",
+            disabled=not any(found.values()),
+            on_click=_clear,
+            width="stretch",
+        )
+    st.session_state["library_filters"] = {key: found[name] for key, name in FILTERS.items()}
+    return Wanted(**found)
+
+
+def _first_page() -> None:
+    st.session_state["runs_page"] = 1
+
+
+def _clear() -> None:
+    for name, value in st.session_state["library_filters"].items():
+        st.session_state[name] = type(value)()
+    _first_page()
+
+
+# -- the runs --------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _draw_runs(wanted: Wanted) -> None:
+    entries, broken = library.index.look()
+    shown = [entry for entry in entries if wanted.fits(entry)]
+    with st.container():  # always there: what is below must not move when it fills
+        library_actions.draw_said()
+        library_actions.draw_broken(broken)
+    with st.container(horizontal=True, vertical_alignment="center", key="library_bar"):
+        _draw_chosen(entries)
+        library_actions.draw_import()
+    with st.container(key="library_count"):
+        st.caption(_counted(shown, entries))
+    with st.container():
+        library_actions.draw_deleted()
+    if not shown:
+        _draw_none(bool(entries))
         return
-    with st.container(horizontal=True, vertical_alignment="center", key="chosen"):
-        _draw_chosen({info.id for info in known})
-    seeds = Counter(info.group for info in known if info.group)
-    page = _page(len(known))
-    with st.container(key="library"):
-        _draw_headings()
-        for info in known[(page - 1) * PER_PAGE : page * PER_PAGE]:
+    rows = library.arranged(shown)
+    pages = -(-len(rows) // PER_PAGE)
+    page = min(st.session_state.get("runs_page", 1), pages)
+    _draw_page(rows[(page - 1) * PER_PAGE : page * PER_PAGE], entries)
+    if pages > 1:
+        st.session_state["runs_page"] = page
+        st.pagination(pages, key="runs_page")
+
+
+def _draw_page(rows: Sequence[Row], entries: Sequence[Entry]) -> None:
+    by_id = {entry.id: entry.info for entry in entries}
+    seeds = Counter(entry.info.group for entry in entries if entry.info.group)
+    with st.container(key="library", gap=None):
+        st.html(library_rows.HEADINGS)
+        for row in rows:
+            info = row.entry.info
             told = f", seed {info.spec.seed}" if seeds[info.group] > 1 else ""
-            _draw_row(info, info.title + told)
+            library_rows.draw(row, info.title + told, by_id.get(info.parent))
 
 
-def _page(count: int) -> int:
-    pages = -(-count // PER_PAGE)
-    return int(st.pagination(pages, key="runs_page")) if pages > 1 else 1
+def _counted(shown: Sequence[Entry], entries: Sequence[Entry]) -> str:
+    if not entries:
+        return ""
+    size = library_rows.size(sum(entry.bytes for entry in shown))
+    runs = f"run{'' if len(entries) == 1 else 's'}"
+    if len(shown) == len(entries):
+        return f"{len(entries):,} {runs}, {size} on disk. Newest first; a branch stands beneath its parent."
+    return f"{len(shown):,} of {len(entries):,} {runs}, {size} on disk."
 
 
-def _draw_chosen(known: set[str]) -> None:
-    """A link to the Compare page with the runs that are ticked."""
+def _draw_none(any_at_all: bool) -> None:
+    if any_at_all:
+        st.info(
+            "No run is like that: take a filter away, or search for less.",
+            icon=":material/search_off:",
+        )
+        return
+    st.info(
+        "Nothing trained yet: open the Lab, press **Train** and watch layer 1.",
+        icon=":material/science:",
+    )
+    st.page_link("lab.py", label="Open the Lab", icon=":material/science:")
+
+
+def _draw_chosen(entries: Sequence[Entry]) -> None:
+    """What can be done with the runs that are ticked."""
+    known = {entry.id for entry in entries}
     ticked = [run for run in st.session_state.get("chosen_runs", []) if run in known]
     st.session_state["chosen_runs"] = ticked
     st.page_link(
@@ -76,70 +181,19 @@ def _draw_chosen(known: set[str]) -> None:
         disabled=not 1 <= len(ticked) <= MOST_CONTENDERS,
         query_params={"runs": ",".join(ticked), "show": "side_by_side"},
     )
+    st.button(
+        f"Delete the {len(ticked)} ticked" if ticked else "Delete",
+        key="delete_ticked",
+        icon=":material/delete:",
+        type="tertiary",
+        disabled=not ticked,
+        on_click=library_actions.delete,
+        args=(tuple(ticked),),
+    )
     many = len(ticked) > MOST_CONTENDERS
     st.caption(
         f":red[:material/error: {len(ticked)} are ticked; at most {MOST_CONTENDERS} fit side by side.]"
         if many
-        else f"Tick up to {MOST_CONTENDERS} runs to put them side by side."
+        else f"Tick up to {MOST_CONTENDERS} runs to put them side by side.",
+        width="stretch",
     )
-
-
-def _tick(run: str) -> None:
-    ticked = [one for one in st.session_state["chosen_runs"] if one != run]
-    st.session_state["chosen_runs"] = ticked + [run] * st.session_state[f"tick_{run}"]
-
-
-def _draw_headings() -> None:
-    for column, heading in zip(st.columns(WIDTHS), HEADINGS, strict=True):
-        column.markdown(f"**{heading}**" if heading else "")
-
-
-def _draw_row(info: RunInfo, title: str) -> None:
-    tick, first, *middle, last = st.columns(WIDTHS, vertical_alignment="center")
-    st.session_state[f"tick_{info.id}"] = info.id in st.session_state["chosen_runs"]
-    tick.checkbox(
-        f"Compare {title}",
-        key=f"tick_{info.id}",
-        label_visibility="collapsed",
-        on_change=_tick,
-        args=(info.id,),
-    )
-    first.page_link(
-        "lab.py",
-        label=title,
-        icon=":material/science:",
-        help="Open in the Lab",
-        query_params={"run": info.id},
-    )
-    for column, cell in zip(middle, cells(info), strict=True):
-        column.markdown(cell)
-    running = info.status == store.RUNNING
-    last.button(
-        "Delete",
-        key=f"delete_{info.id}",
-        icon=":material/delete:",
-        type="tertiary",
-        help="Stop it before deleting it" if running else f"Delete {info.title}",
-        disabled=running,
-        on_click=_confirm,
-        args=(info,),
-    )
-
-
-@st.dialog("Delete this run?", icon=":material/delete:")
-def _confirm(info: RunInfo) -> None:
-    st.write(f"**{info.title}** and all it recorded will be gone for good.")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        kept = st.button("Keep it", key="keep")
-        deleted = st.button(
-            "Delete", key="delete", type="primary", on_click=_delete, args=(info.id,)
-        )
-    if kept or deleted:
-        st.rerun()  # the whole page, not the dialog alone: only that closes it
-
-
-def _delete(run: str) -> None:
-    try:
-        runs.delete(run)
-    except EngineError as error:
-        st.session_state["delete_fault"] = str(error)

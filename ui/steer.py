@@ -74,6 +74,7 @@ def _has(before: RunInfo, heard: Callable[[RunInfo, RunInfo], bool]) -> bool:
 
 def draw_steps(targets: Runs, place: str) -> None:
     """Pause or Resume, one step, one epoch: of the runs that have begun, together."""
+    # Without help texts: those of the lower buttons would lie over Train and Stop.
     begun = [info for info in targets if info.status in store.BEGUN]
     trains = any(info.status == store.RUNNING for info in begun) or not begun
     left, middle, right = st.columns([6, 4, 5], gap="xsmall")
@@ -93,7 +94,6 @@ def draw_steps(targets: Runs, place: str) -> None:
         disabled=not begun,
         on_click=_step,
         args=(begun, place),
-        help="Take one step, record everything, and wait.",
     )
     right.button(
         "1 epoch",
@@ -102,7 +102,6 @@ def draw_steps(targets: Runs, place: str) -> None:
         disabled=not begun,
         on_click=_epoch,
         args=(begun, place),
-        help="Train to the end of the epoch, and wait.",
     )
     draw_said(f"{place}_steps")
 
