@@ -12,6 +12,7 @@ import { Table } from "./table.js";
 const HOLD = 700; // ms that contenders just opened have to bring numbers before they are drawn without
 
 const BANDS = " Shaded: the middle half of the seeds; paler: lowest to highest.";
+const NEWS = 300; // ms in which several runs may be changed by one press
 const HEADS = 100; // ms between two looks at what the words say
 
 class Compare extends Board {
@@ -38,6 +39,7 @@ class Compare extends Board {
     this.build();
     if (JSON.stringify(data.subjects) !== JSON.stringify(before?.subjects)) this.open(data.subjects);
     if (data.known_open !== before?.known_open) this.reported = undefined;
+    if (JSON.stringify(data.contenders) !== JSON.stringify(before?.contenders)) this.toldNews = undefined;
     this.showHeads();
     this.report();
     this.wantAll();
@@ -127,6 +129,7 @@ class Compare extends Board {
     if (!state) return;
     if (!state.apply(frame)) { this.feed.again(state.id); return; }
     this.report();
+    this.tellNews();
     this.wantHeads();
     if (this.contenders.every(({ run }) => run.seq)) this.holdUntil = 0;
     this.wantAll();
@@ -150,6 +153,19 @@ class Compare extends Board {
     this.reported = open;
     // The page redraws for this; what has just begun shows its first numbers before that.
     setTimeout(() => this.reported === open && !this.stopped && this.setStateValue("open", open), open ? HOLD : 0);
+  }
+
+  /** Tell Python, once, where a run stands otherwise than the page says: paused, changed. */
+  tellNews() {
+    const news = this.contenders.flatMap(({ run: { id, seq, header }, status, changes }) => {
+      const alone = seq && !header.error && !(header.seeds?.of > 1);
+      const same = header.status === status && (header.changes ?? 0) === changes;
+      return alone && !same ? [[id, header.status, header.changes ?? 0]] : [];
+    });
+    const told = JSON.stringify(news);
+    if (!news.length || told === this.toldNews) return;
+    this.toldNews = told;
+    setTimeout(() => this.toldNews === told && !this.stopped && this.setStateValue("news", news), NEWS);
   }
 
   /** Words change with every frame of every contender; a person reads them a few times a second. */

@@ -60,5 +60,5 @@ function joined(words) {
 
 /** Plotly reads tags in texts: a run's words must not make any. */
 export function escaped(text) {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

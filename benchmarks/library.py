@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
-from speed import Row, table  # noqa: E402
+from speed import Row, table, write_section  # noqa: E402
 
 TIMES = 9
 HEAD = "\n## Library\n\nMade by `python benchmarks/library.py --write`.\n\n"
@@ -66,8 +66,7 @@ class Page:
 
     #: Until the page says this; milliseconds since `start`, by the page's own clock.
     UNTIL = """([start, said]) => new Promise(done => {
-      const look = () => document.querySelector('.st-key-library_count')?.innerText.includes(said)
-        && !document.querySelector('[data-stale=true]')
+      const look = () => document.querySelector('.vgl-library')?.dataset.counted?.includes(said)
         ? requestAnimationFrame(() => done(performance.now() - start)) : setTimeout(look, 4);
       look(); })"""
 
@@ -77,7 +76,7 @@ class Page:
     def open(self, said: str) -> float:
         """Seconds from the address to the last row."""
         self.page.goto(f"{self.url}/runs", wait_until="commit")
-        last = "document.querySelectorAll('.st-key-library .lib-more').length >= 25"
+        last = "document.querySelectorAll('.vgl-runs tbody tr').length >= 25"
         self.page.wait_for_function(f"window.performance && {last}")
         return self.page.evaluate(self.UNTIL, [0, said]) / 1000
 
@@ -99,7 +98,9 @@ class Page:
         return self._timed(self.page.locator(".st-key-clear_filters button"), "click", said)
 
     def _timed(self, element, event: str, said: str, act=None) -> float:
-        listen = "name => addEventListener(name, () => { window.pressed = performance.now() }, true)"
+        listen = (
+            "name => addEventListener(name, () => { window.pressed = performance.now() }, true)"
+        )
         self.page.evaluate(listen, event)
         (act or element.click)()
         return self.page.evaluate(self.UNTIL, [self.page.evaluate("window.pressed"), said]) / 1000
@@ -127,7 +128,11 @@ def rows(count: int) -> list[Row]:
         (f"looking whether {count:,} run files changed", f"{1000 * reading[1]:.0f} ms", ""),
         (f"the library with {count:,} runs opens", measured["open"], "within 2 s"),
         ("a filter is chosen", measured["filter"], "within 300 ms"),
-        ("a search, with the pause of 150 ms for more letters", measured["search"], "within 300 ms"),
+        (
+            "a search, with the pause of 150 ms for more letters",
+            measured["search"],
+            "within 300 ms",
+        ),
         ("all are shown again", measured["clear"], "within 300 ms"),
     ]
 
@@ -173,13 +178,9 @@ def main() -> None:
     if given.fill:
         fill(given.runs)
         return
-    text = table(rows(given.runs))
-    print(text)
+    print(text := table(rows(given.runs)))
     if given.write:
-        file = ROOT / "docs" / "performance.md"
-        kept = file.read_text().partition(HEAD)
-        after = kept[2].partition("\n## ")
-        file.write_text(kept[0] + HEAD + text + (after[1] + after[2] if after[1] else ""))
+        write_section(HEAD, text)
 
 
 if __name__ == "__main__":

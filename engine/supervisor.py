@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -99,6 +100,13 @@ def _is_paused(worker: Worker) -> bool:
     return False
 
 
+@lru_cache(maxsize=256)
+def _is_branch(run: str) -> bool:
+    with contextlib.suppress(EngineError):
+        return bool(runs.info(run).parent)
+    return False
+
+
 class Supervisor:
     """Gives queued runs to workers: at most so many at once, and one spare that waits warm.
 
@@ -157,7 +165,7 @@ class Supervisor:
             try:
                 self._reap()
                 self._keep_a_spare()
-                while self._has_room() and (file := runs.next_queued(self.takes)):
+                while file := self._next():
                     self._begin(file)
                 self._let_go()
             except Exception:  # a full disk, say. Without this thread nothing starts any more
@@ -165,6 +173,14 @@ class Supervisor:
                 self.stopping.wait(1.0)
             runs.queued.wait(TICK_S)
             runs.queued.clear()
+
+    def _next(self) -> Path | None:
+        """The next run to begin, now ours. A branch is trained beside its parent: someone compares them."""
+        if self._has_room():
+            return runs.next_queued(self.takes)
+        if len(self.busy) < self.together and runs.is_any_queued():
+            return runs.next_queued(lambda run: self.takes(run) and _is_branch(run))
+        return None
 
     def _has_room(self) -> bool:
         """Whether another run may begin. One that is paused takes no core, up to MOST_PAUSED of them."""

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import compare_controls, compare_link, ladder_panel, lineup, side_by_side, verdict_panel
+from ui import (
+    compare_controls,
+    compare_link,
+    ladder_panel,
+    lineup,
+    share,
+    side_by_side,
+    verdict_panel,
+)
 from ui.compare_link import LADDER, SIDE_BY_SIDE
 
 compare_link.arrive()
@@ -23,7 +31,11 @@ with st.sidebar:
     else:
         verdict_panel.draw_sidebar(link)
 
-compare_controls.draw_show(link)
+share.hide(share.hidden())
+with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="show_row"):
+    with st.container():
+        compare_controls.draw_show(link)
+    share.draw(share.COMPARE)
 with st.container():  # always there: what is below must not move when it fills
     compare_controls.draw_ignored([*ignored.values(), *missing, *too_deep, *ladder.sentences], tidy)
 if link.show == SIDE_BY_SIDE:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import time
 
 import folders
@@ -14,7 +15,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from test_hub import append, hub_of
 
-from ui import frames, routes
+from ui import figures, frames, routes
 
 HERE = {"origin": "http://testserver"}
 
@@ -168,3 +169,85 @@ def test_a_table_of_nothing_and_one_for_another_page_are_refused(client):
         assert answer.json()["error"].endswith(".")
     elsewhere = {"origin": "http://evil.example"}
     assert client.get("/live/table.csv?rows=a", headers=elsewhere).status_code == 403
+
+
+def test_a_moment_is_a_frame_of_a_recorded_step_and_anything_else_a_sentence(client):
+    answer = client.get("/live/moment?run=a&step=40")
+    header, arrays = frames.decode(answer.content)
+    assert (header["run"], header["step"], header["drawn_step"]) == ("a", 40, 40)
+    assert len(arrays["profile_now"]) == 8
+    assert client.get("/live/moment?run=a&step=40").content == answer.content
+    for query, words in {
+        "run=a&step=99999": "has no record of step 99,999; the nearest one is of step",
+        "run=a&step=-1": "step is '-1'; it must be a whole number from 0.",
+        "run=a": "it must be a whole number",
+        "run=none&step=0": "There is no run none.",
+        "run=../../etc/passwd&step=0": "There is no run",
+    }.items():
+        refused = client.get(f"/live/moment?{query}")
+        assert refused.status_code == 404
+        assert words in refused.json()["error"], query
+    elsewhere = {"origin": "http://evil.example"}
+    assert client.get("/live/moment?run=a&step=40", headers=elsewhere).status_code == 403
+
+
+FIGURES = [
+    *(f"figure={name}&run=a&step=40" for name in figures.FIGURES),
+    "figure=loss&run=b&axis=log&mode=dark",
+    "figure=loss&runs=a,b&label=A&label=B&colour=%23112233&colour=%23445566&dash=dot&dash=solid&since=0&since=20",
+    "figure=gradient_heatmap&runs=a&label=A&colour=%23112233&dash=solid&since=30",
+    "figure=difference_heatmap&runs=difference:step:a:b&a=First&b=Second",
+]
+
+
+@pytest.mark.parametrize("query", FIGURES)
+def test_a_figure_can_be_saved_as_a_page_that_needs_nothing_else(client, query):
+    answer = client.get(f"/live/figure.html?{query}")
+    assert answer.status_code == 200, answer.text
+    assert "attachment" in answer.headers["content-disposition"]
+    page = answer.text
+    assert page.startswith("<!DOCTYPE html>")
+    assert "plotly.js" in page[:5000]
+    assert "Plotly.newPlot" in page
+    body = page[page.rindex("Plotly.newPlot") :]
+    assert "{" + "layers}" not in page[: page.index("<script")]
+    assert "<figcaption>" in body
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page.replace("</script>", ""))
+
+
+def test_a_saved_figure_of_a_step_goes_no_further_than_that_step(client):
+    page = client.get("/live/figure.html?figure=gradient_heatmap&run=a&step=40").text
+    customdata = re.search(r'"customdata":\[\[([\d,]+)\]', page)
+    assert customdata
+    assert max(map(int, customdata.group(1).split(","))) == 40
+    assert "up to step 40" in page
+
+
+def test_a_runs_words_make_no_tags_in_a_saved_figure(client):
+    label = "%3Cscript%3Ealert(1)%3C/script%3E"
+    query = f"figure=loss&runs=a,b&label={label}&label=B&colour=%23112233&colour=%23445566&dash=dot&dash=solid"
+    page = client.get(f"/live/figure.html?{query}").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("figure=riddle&run=a", "figure is 'riddle'; it must be one of gradient_heatmap"),
+        ("figure=loss", "the link names 0"),
+        ("figure=loss&run=none", "There is no run none."),
+        ("figure=loss&run=a&axis=sideways", "axis is 'sideways'; it must be one of"),
+        ("figure=loss&run=a&layer=x", "layer is 'x'; it must be a whole number."),
+        ("figure=loss&run=a&end=x", "end is no number"),
+        ("figure=loss&run=a&label=A&colour=red&dash=solid", "no colour, dash or first step"),
+        ("figure=loss&runs=a,b&step=1", "A step can be shown of one run alone."),
+        ("figure=loss&run=a&step=99999", "has no record of step 99,999"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_refused_by_sentence(client, query, words):
+    answer = client.get(f"/live/figure.html?{query}")
+    assert answer.status_code == 404
+    assert words in answer.json()["error"]
+    elsewhere = {"origin": "http://evil.example"}
+    assert client.get(f"/live/figure.html?{query}", headers=elsewhere).status_code == 403

@@ -165,3 +165,17 @@ def test_a_change_that_came_too_late_is_told_in_the_history(supervisor):
     wait_for(lambda: "note" in [kind for _, kind, _ in events(run)])
     with store.Reader(runs.path(run)) as reader:
         assert "A change was refused: Layer 2 is the last" in reader.events()[-1].words
+
+
+def test_a_branch_is_trained_beside_its_parent_where_there_is_a_core():
+    supervisor = Supervisor(workers=1)
+    supervisor.together = 2
+    supervisor.start()
+    try:
+        run = training()
+        waits = runs.start(small())
+        branch = branches.branch(run, 5)
+        wait_for(lambda: status(branch) == store.RUNNING)
+        assert (status(run), status(waits)) == (store.RUNNING, store.QUEUED)
+    finally:
+        supervisor.stop()

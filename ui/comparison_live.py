@@ -85,6 +85,7 @@ def mount(
     align: Align = "step",
     table: str = "",
     known_open: bool = False,
+    hidden: Sequence[str] = (),
     key: str = "comparison",
 ) -> Any:
     """The component's result; its `open` says whether anything shown still runs or waits.
@@ -93,12 +94,15 @@ def mount(
     longer what the page has told (the result's `news`), never per step. Another alignment, part, kind or layer redraws in
     place; charts of contenders that stay keep their zoom.
 
-    table  subject of the table of outcomes ("table:A:B" or "table:SET"); "" for none
+    table   subject of the table of outcomes ("table:A:B" or "table:SET"); "" for none
+    hidden  names of links.HIDEABLE that are not drawn
     """
+    table = "" if "table" in hidden else table
     layers = [contender.layers for contender in contenders]
     relative = len(set(layers)) > 1
     ids = [contender.id for contender in contenders]
-    difference = f"difference:{align}:{ids[0]}:{ids[1]}" if len(ids) == 2 else ""
+    pair = len(ids) == 2 and "difference_heatmap" not in hidden
+    difference = f"difference:{align}:{ids[0]}:{ids[1]}" if pair else ""
     options = {
         "kind": kind,
         "layer": layer,
@@ -113,6 +117,7 @@ def mount(
         "table": table,
         "subjects": [subject for subject in (*ids, difference, table) if subject],
         "known_open": known_open,
+        "hidden": list(hidden),
         "options": options,
         "figures": figures_json(),
         "scale": scale_json() | {"words": SCALE_WORDS + (RELATIVE_WORDS if relative else "")},

@@ -13,8 +13,10 @@ from engine.library import Entry, Row, Wanted
 from engine.presets import PRESETS
 from engine.remedies import REMEDIES
 from ui import library_actions, library_rows, words
+from ui.live import component
 
 PER_PAGE = 25
+LIST = "library_list"  # the key of the list, which the browser draws
 KEPT_S = 24 * 3600.0  # what was deleted in a browser that was closed is let go after this
 #: Controls that are bound to the link, under these names, and what each asks for. None is a name
 #: that the Lab binds: what one page binds, another cannot set.
@@ -39,9 +41,10 @@ def arrive() -> None:
 
 def draw() -> None:
     """Controls, and all runs that fit them, or an invitation where there is none."""
+    if run := st.session_state.pop("open_run", None):
+        st.switch_page("lab.py", query_params={"run": run})
     with st.sidebar:
         wanted = _draw_filters()
-    st.html(library_rows.STYLE)
     _draw_runs(wanted)
 
 
@@ -108,7 +111,6 @@ def _clear() -> None:
 # -- the runs --------------------------------------------------------------------------------------
 
 
-@st.fragment
 def _draw_runs(wanted: Wanted) -> None:
     entries, broken = library.index.look()
     shown = [entry for entry in entries if wanted.fits(entry)]
@@ -118,8 +120,8 @@ def _draw_runs(wanted: Wanted) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="library_bar"):
         _draw_chosen(entries)
         library_actions.draw_import()
-    with st.container(key="library_count"):
-        st.caption(_counted(shown, entries))
+    counted = _counted(shown, entries)
+    st.caption(counted)
     with st.container():
         library_actions.draw_deleted()
     if not shown:
@@ -128,21 +130,53 @@ def _draw_runs(wanted: Wanted) -> None:
     rows = library.arranged(shown)
     pages = -(-len(rows) // PER_PAGE)
     page = min(st.session_state.get("runs_page", 1), pages)
-    _draw_page(rows[(page - 1) * PER_PAGE : page * PER_PAGE], entries)
+    _draw_page(rows[(page - 1) * PER_PAGE : page * PER_PAGE], entries, counted)
     if pages > 1:
         st.session_state["runs_page"] = page
         st.pagination(pages, key="runs_page")
 
 
-def _draw_page(rows: Sequence[Row], entries: Sequence[Entry]) -> None:
+def _draw_page(rows: Sequence[Row], entries: Sequence[Entry], counted: str) -> None:
     by_id = {entry.id: entry.info for entry in entries}
     seeds = Counter(entry.info.group for entry in entries if entry.info.group)
-    with st.container(key="library", gap=None):
-        st.html(library_rows.HEADINGS)
-        for row in rows:
-            info = row.entry.info
-            told = f", seed {info.spec.seed}" if seeds[info.group] > 1 else ""
-            library_rows.draw(row, info.title + told, by_id.get(info.parent))
+    told = []
+    for row in rows:
+        info = row.entry.info
+        seed = f", seed {info.spec.seed}" if seeds[info.group] > 1 else ""
+        parent = by_id.get(info.parent)
+        told.append(
+            library_rows.told(row, info.title + seed, parent, st.session_state["chosen_runs"])
+        )
+    data = {"rows": told, "counted": counted, "done": st.session_state.get("library_done", 0)}
+    mounted = component("library", "library.js", "vgl-library", 200)
+    mounted(data=[data], key=LIST, on_asked_change=_asked)
+
+
+def _asked() -> None:
+    """Carry out what was pressed in the list, each once: unanswered, it is sent again."""
+    for asked in st.session_state[LIST].get("asked") or ():
+        number, run = asked["number"], asked["run"]
+        if number > st.session_state.get("library_done", 0):
+            st.session_state["library_done"] = number
+            ACTIONS[asked["do"]](run, asked["on"])
+
+
+def _tick(run: str, on: bool) -> None:
+    ticked = [one for one in st.session_state.get("chosen_runs", []) if one != run]
+    st.session_state["chosen_runs"] = ticked + [run] * on
+
+
+def _open(run: str, _: None) -> None:
+    st.session_state["open_run"] = run
+
+
+ACTIONS: dict[str, Callable[[str, Any], None]] = {
+    "tick": _tick,
+    "star": library_actions.star,
+    "open": _open,
+    "edit": lambda run, _: library_actions.edit(run),
+    "delete": lambda run, _: library_actions.delete((run,)),
+}
 
 
 def _counted(shown: Sequence[Entry], entries: Sequence[Entry]) -> str:

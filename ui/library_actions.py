@@ -8,7 +8,6 @@ import streamlit as st
 from engine import library, runs, transfer, trash
 from engine.errors import EngineError
 from engine.library import MOST_NOTE, MOST_TAG, MOST_TAGS, MOST_TITLE
-from engine.store import RunInfo
 
 SHOWN = 3  # sentences of one kind at once
 _DELETED = "deleted_runs"  # id -> title, of this session, in the order of deletion
@@ -38,9 +37,9 @@ def _refusing(action: partial[None]) -> bool:
     return True
 
 
-def star(info: RunInfo) -> None:
+def star(run: str, on: bool) -> None:
     """Star a run, or take its star away."""
-    _refusing(partial(library.describe, info.id, starred=not info.starred))
+    _refusing(partial(library.describe, run, starred=on))
 
 
 # -- deleting --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ui import (
     family,
     lineup,
     links,
+    share,
 )
 from ui.compare_link import SIDE_BY_SIDE
 from ui.comparison_live import Align, Shown
@@ -180,4 +181,5 @@ def draw(link: Comparison, entries: Sequence[Entry]) -> None:
         align=cast(Align, link.align),
         table=f"table:{':'.join(entry.id for entry in entries)}",
         known_open=any(entry.open for entry in entries),
+        hidden=share.hidden(),
     )
