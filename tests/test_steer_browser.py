@@ -35,7 +35,10 @@ def pause(visitor, run):
     visitor.page.get_by_role("button", name="Resume").wait_for()
 
 
-def test_a_paused_sigmoid_network_becomes_relu_and_layer_1_wakes_up_by_more_than_a_hundred(visitor):
+def test_a_paused_sigmoid_network_becomes_relu_and_layer_1_wakes_up_by_more_than_a_hundred(
+    visitors,
+):
+    visitor = visitors(height=2400)  # all charts are in sight, so that all are drawn
     run = training(visitor)
     pause(visitor, run)
     step = runs.info(run).step
@@ -48,11 +51,11 @@ def test_a_paused_sigmoid_network_becomes_relu_and_layer_1_wakes_up_by_more_than
     visitor.page.keyboard.press("Escape")
     visitor.press("lab_pause")
     visitor.wait_for_step(step + 1)
-    visitor.wait_for(
-        "name => (document.querySelector(`[data-chart=${name}]`).layout.annotations ?? []).length > 0",
-        "gradient_heatmap",
-    )
-    for name in ("gradient_heatmap", "loss"):
+    for name in ("gradient_heatmap", "loss", "accuracy"):
+        visitor.wait_for(
+            "name => document.querySelector(`[data-chart=${name}]`).layout?.annotations?.length > 0",
+            name,
+        )
         assert lines(visitor, name) == ["relu"]
     assert layer_1(run, step) > 100 * before
     drawn = visitor.chart("gradient_heatmap", "chart.data[0].z[0]")
