@@ -55,6 +55,13 @@ def test_a_branch_without_a_change_has_the_bits_of_its_parent_from_any_step(fiel
         same(run, branched(run, step))
 
 
+@pytest.mark.parametrize("fields", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_a_checkpoint_in_the_middle_of_an_epoch_goes_on_with_the_same_bits(fields):
+    run = trained(small(**fields), [(13, Change(kind="reinitialise", layer=1))])
+    assert (13, "change") in checkpoints(run)
+    same(run, branched(run, 15))
+
+
 def test_a_branch_may_leave_a_branch_and_its_file_stands_alone():
     run = trained(small(), SIX)
     first = branched(run, 17)

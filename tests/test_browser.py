@@ -342,26 +342,6 @@ def test_remedies_bring_the_gradient_of_layer_1_back(visitor):
     assert "normalisation batch (none)" in visitor.words
 
 
-def test_the_library_lists_a_run_opens_it_and_deletes_it_after_a_confirmation(visitor, library):
-    run = runs.start(RunSpec(depth=2, width=8, steps=3, device="cpu"), title="To be deleted")
-    wait_for(lambda: runs.info(run).status == store.FINISHED, "the run does not finish")
-    page = visitor.page
-    page.goto(f"{visitor.server.url}/runs")
-    page.get_by_role("link", name="To be deleted").click()
-    visitor.wait_for_step(2)
-    assert visitor.run == run
-    page.get_by_role("link", name="Runs").click()
-    visitor.press(f"delete_{run}")
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="Keep it").click()
-    expect(dialog).to_have_count(0)
-    assert runs.info(run)
-    visitor.press(f"delete_{run}")
-    dialog.get_by_role("button", name="Delete", exact=True).click()
-    expect(page.get_by_role("link", name="To be deleted")).to_have_count(0)
-    assert run not in [info.id for info in runs.all()]
-
-
 def test_the_server_holds_no_torch_and_little_memory(visitor, server, recording):
     visitor.open(f"?run={recording.run}").advances(2)
     process = psutil.Process(server.process.pid)

@@ -71,11 +71,6 @@ def shown(page: AppTest) -> str | None:
     return live(page)["run"]
 
 
-def opening(page: AppTest) -> list[str]:
-    """The links in the library that open a run in the Lab, by their label."""
-    return [link.value for link in page.page_link if not link.value.startswith("Compare")]
-
-
 def test_the_lab_without_a_run_says_what_train_would_start():
     page = opened()
     assert "**Ready:** Baseline on Digits 8x8, 2,200 steps." in said(page)
@@ -171,16 +166,6 @@ def test_the_lab_shows_a_run_of_every_status_in_words(status):
     assert shown(page) == run
     assert page.selectbox(key="run_picker").value == run
     assert page.button(key="stop").disabled == (status not in store.OPEN)
-
-
-def test_the_library_lists_runs_of_every_status_in_words():
-    for status in store.STATUSES:
-        made(status, **STATES[status][0])
-    page = opened("runs.py")
-    assert opening(page) == ["Baseline"] * len(store.STATUSES)
-    words = {"queued": "waiting", "running": "training", "lost": "stopped unexpectedly"}
-    for status in store.STATUSES:
-        assert f": {words.get(status, status)}\n" in said(page)
 
 
 def test_a_run_whose_worker_was_killed_is_not_shown_as_training():
@@ -318,44 +303,3 @@ def test_the_labs_run_can_be_put_beside_what_was_compared_last():
     six = ",".join(f"20261123-14050{n}-3fa2" for n in range(6))
     page.session_state["compared"] = {"runs": six}
     assert link_to_compare(page.run())["runs"] == [first], "where six are compared, a new start"
-
-
-def test_ticked_runs_are_compared_from_the_library_in_the_order_of_ticking():
-    made_runs = [made(store.FINISHED) for _ in range(7)]
-    page = opened("runs.py")
-    (link,) = [link for link in page.page_link if link.value == "Compare"]
-    assert link.proto.disabled
-    for run in (made_runs[3], made_runs[0], made_runs[5]):
-        page.checkbox(key=f"tick_{run}").check().run()
-    page.checkbox(key=f"tick_{made_runs[5]}").uncheck().run()
-    assert link_to_compare(page)["runs"] == [f"{made_runs[3]},{made_runs[0]}"]
-    for run in made_runs:
-        page.checkbox(key=f"tick_{run}").check().run()
-    assert "7 are ticked; at most 6 fit side by side." in said(page)
-    runs.delete(made_runs[6])
-    assert "at most 6 fit" not in said(page.run()), "a deleted run is no longer ticked"
-
-
-def test_a_run_is_deleted_only_after_a_confirmation():
-    run = made(store.FINISHED)
-    page = opened("runs.py")
-    page.button(key=f"delete_{run}").click().run()
-    assert len(runs.all()) == 1, "the first press only asks"
-    page.button(key="delete").click().run()
-    assert runs.all() == []
-    assert "Nothing trained yet" in said(page)
-
-
-def test_a_running_run_cannot_be_deleted():
-    run = made(store.RUNNING, step=5)
-    assert opened("runs.py").button(key=f"delete_{run}").disabled
-
-
-def test_a_broken_file_is_a_sentence_and_the_others_are_listed():
-    broken = runs.path(made(store.FINISHED))
-    broken.write_bytes(b"not a database at all" * 100)
-    made(store.FINISHED, RunSpec(depth=2))
-    page = opened("runs.py")
-    assert broken.name in page.warning[0].value
-    assert len(opening(page)) == 1
-    assert opened().selectbox(key="run_picker").options is not None
