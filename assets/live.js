@@ -40,6 +40,8 @@ class Live extends Board {
     this.showHeader();
     this.wantAll();
     this.needPlotly();
+    clearTimeout(this.checking); // what changed while Python drew comes with no further frame, where the run waits
+    this.checking = setTimeout(() => !this.stopped && this.run && this.report(), HOLD);
   }
 
   /** Draw all charts anew; those of a run just opened wait a moment for its first numbers. */
@@ -173,9 +175,11 @@ class Live extends Board {
   report() {
     const { status, step } = this.run.header;
     if (!status) return;
-    const news = { status, begun: step > 0 };
+    const news = { status, begun: step > 0, changes: this.run.header.changes ?? 0 };
     const told = JSON.stringify(news);
-    if (told === JSON.stringify(this.data.known) || told === this.reported) return;
+    const known = JSON.stringify(this.data.known);
+    if (told === known) this.reported = null;
+    if (told === known || told === this.reported) return;
     this.reported = told;
     const run = this.run.id;
     // The page redraws for this; a run that has just begun shows its first numbers before that.

@@ -110,6 +110,8 @@ class Index:
             found = {file: self._entry(file) for file in runs.files()}
             self._known = {file: self._known[file] for file in found if file in self._known}
         entries = [_checked(entry) for entry in found.values() if isinstance(entry, Entry)]
+        # An id is as fine as a second; an imported run is as new as its coming, not as its making.
+        entries.sort(key=lambda one: (one.id[:15], one.info.created), reverse=True)
         broken = {file.stem: said for file, said in found.items() if isinstance(said, str) and said}
         return entries, broken
 

@@ -44,9 +44,9 @@ def press(page, what, run, on=None):
 
 
 def test_the_index_says_what_the_files_say_newest_first():
-    for status in store.STATUSES:
-        made(status, **STATES[status][0])
-    assert [entry.info for entry in look()] == runs.all()
+    found = [made(status, **STATES[status][0]) for status in store.STATUSES]
+    assert ids(look()) == found[::-1]
+    assert {entry.id: entry.info for entry in look()} == {info.id: info for info in runs.all()}
     assert all(entry.bytes >= runs.path(entry.id).stat().st_size for entry in look())
 
 
@@ -415,11 +415,11 @@ def test_a_run_is_saved_as_a_file_and_taken_in_again(visitor, library, tmp_path)
     page.keyboard.press("Escape")
     give(page, saved)
     visitor.says("Imported To take home.")
-    assert listed(visitor) == ["To take home"] * 2
+    assert listed(visitor)[:2] == ["To take home"] * 2
     saved.write_bytes(saved.read_bytes()[:3000])
     give(page, saved)
     visitor.says("was not imported")
-    assert len(runs.all()) == 2
+    assert [info.title for info in runs.all()].count("To take home") == 2
 
 
 def give(page, file: Path):

@@ -1,132 +1,154 @@
-"""Steering through a real browser: what a hall sees when one thing is changed while all watch."""
+"""Steering through a real browser: a change while everyone watches, and going back to try another way."""
+
+import json
+import re
 
 import pytest
-from browser import recorded, wait_for
+from browser import HEATMAP, wait_for
+from playwright.sync_api import expect
 
 from engine import runs, store
-from engine.records import ROW
-from engine.spec import RunSpec
+from engine.steering import Change
 
 pytestmark = pytest.mark.browser
-DEEP = RunSpec(depth=7, width=128, epochs=400)
+#: Layer 1's gradient as the profile draws it, log10.
+LAYER_1 = "(trace => trace.y[0])(chart.data.find(trace => trace.name === 'newest'))"
 
 
-def layer_1(run, step):
-    """Gradient RMS of the layer nearest the input, from the run's file."""
-    with store.Reader(runs.path(run)) as reader:
-        return reader.record(step).scalars[ROW["grad_rms"], 0]
+def offered(visitor, name):
+    """A button, once it is there and can be pressed."""
+    button = visitor.page.get_by_role("button", name=name, exact=True)
+    expect(button).to_be_enabled()
+    return button
 
 
-def lines(visitor, name="gradient_heatmap"):
-    """What stands beside the vertical lines of a chart."""
-    return visitor.chart(name, "(chart.layout.annotations ?? []).map(note => note.text)")
+def lines(visitor):
+    """The words of the events in the heatmap."""
+    return visitor.chart("gradient_heatmap", "chart.layout.annotations.map(note => note.text)")
 
 
-def training(visitor, spec=DEEP, step=60):
-    run = runs.start(spec)
-    visitor.open(f"?run={run}")
-    visitor.wait_for_step(step)
-    return run
+def change(visitor, **fields):
+    """Choose in the open popover and apply."""
+    for name, value in fields.items():
+        visitor.pick(f"lab_change_{name}", value)
+    offered(visitor, "Apply").click()
 
 
-def pause(visitor, run):
+def test_a_person_pauses_changes_sigmoid_to_relu_resumes_and_layer_1_wakes(visitors):
+    visitor = visitors(height=1600)
+    visitor.open("?data=digits&depth=7&width=32&epochs=2000")
+    run = visitor.train()
+    visitor.wait_for_step(40)
     visitor.press("lab_pause")
-    wait_for(lambda: runs.info(run).status == store.PAUSED, "it is not paused")
-    visitor.page.get_by_role("button", name="Resume").wait_for()
-
-
-def test_a_paused_sigmoid_network_becomes_relu_and_layer_1_wakes_up_by_more_than_a_hundred(
-    visitors,
-):
-    visitor = visitors(height=2400)  # all charts are in sight, so that all are drawn
-    run = training(visitor)
-    pause(visitor, run)
-    step = runs.info(run).step
-    before = layer_1(run, recorded(run)[-1])
-    visitor.press("lab_change")
-    visitor.pick("lab_change_activation", "relu")
-    visitor.control("lab_apply_change", "button:enabled").click()
-    visitor.says("Changed at step")
-    assert runs.info(run).now.activation == "relu"
-    visitor.page.keyboard.press("Escape")
-    visitor.press("lab_pause")
-    visitor.wait_for_step(step + 1)
-    for name in ("gradient_heatmap", "loss", "accuracy"):
-        visitor.wait_for(
-            "name => document.querySelector(`[data-chart=${name}]`).layout?.annotations?.length > 0",
-            name,
-        )
-        assert lines(visitor, name) == ["relu"]
-    assert layer_1(run, step) > 100 * before
-    drawn = visitor.chart("gradient_heatmap", "chart.data[0].z[0]")
-    steps = visitor.chart("gradient_heatmap", "[...chart.data[0].customdata[0]]")
-    place = steps.index(step)
-    assert drawn[place] - drawn[place - 1] > 2, "in decades, on the screen"
-    assert not visitor.errors
-
-
-def test_single_steps_and_an_epoch_by_hand_move_the_charts_and_it_stays_paused(visitor):
-    run = training(visitor)
-    pause(visitor, run)
-    step = runs.info(run).step
-    for count in (1, 2):
-        visitor.press("lab_step")
-        visitor.wait_for_step(step + count - 1)
+    offered(visitor, "Resume")
+    visitor.says("Paused.")
+    wait_for(lambda: visitor.tiles()["Status"] == "paused", "no tile says paused")
+    at = runs.info(run).step
     assert runs.info(run).status == store.PAUSED
-    visitor.press("lab_epoch")
-    wait_for(lambda: runs.info(run).step > step + 2, "no epoch was trained")
-    wait_for(lambda: runs.info(run).status == store.PAUSED, "it did not wait")
-    assert runs.info(run).step % DEEP.steps_per_epoch == 0
+    before = visitor.chart("gradient_by_depth", LAYER_1)
+    visitor.press("lab_change")
+    change(visitor, activation="relu")
+    visitor.says(f"Changed at step {at:,}: activation sigmoid → relu")
+    wait_for(lambda: any("relu" in text for text in lines(visitor)), "no line at the change")
+    visitor.says("With 1 change while it trained.")
+    assert runs.info(run).step == at, "a paused run stays where it is"
+    visitor.page.keyboard.press("Escape")
+    offered(visitor, "Resume").click()
+    offered(visitor, "Pause")
+    visitor.wait_for_step(at + 40)
+    after = visitor.chart("gradient_by_depth", LAYER_1)
+    assert after - before > 2, "more than a hundredfold, as log10"
     visitor.press("stop")
-    wait_for(lambda: runs.info(run).status == store.STOPPED, "it did not stop")
+    visitor.control("history", "summary").click()
+    visitor.says("Activation sigmoid → relu; the weights and the optimizer's state stay")
+    assert not visitor.errors
 
 
-def test_a_branch_stands_beside_its_parent_with_the_shared_past_drawn_once(visitor):
-    run = training(visitor, DEEP.changed({"epochs": 12}), step=263)
+def test_single_steps_and_epochs_are_taken_and_it_waits_again(visitors):
+    visitor = visitors(height=1600)
+    visitor.open("?data=digits&depth=3&width=16&epochs=2000")
+    run = visitor.train()
+    visitor.press("lab_pause")
+    offered(visitor, "Resume")
+    at = runs.info(run).step
+    for step in (1, 2):
+        visitor.press("lab_step")
+        wait_for(lambda step=step: runs.info(run).step == at + step, "no step was taken")
+        visitor.wait_for_step(at + step - 1)  # the state before it was taken
+    for _ in range(2):  # the second time, too, the page hears that it waits again
+        visitor.press("lab_epoch")
+        wait_for(lambda: runs.info(run).step > at + 2, "no epoch was taken")
+        wait_for(lambda: runs.info(run).status == store.PAUSED, "it does not wait again")
+        offered(visitor, "Resume")
+    assert runs.info(run).step % runs.info(run).spec.steps_per_epoch == 0
+    visitor.press("stop")
+    visitor.says(re.compile(r"Stopped at step \d+\."))
+    assert not visitor.errors
+
+
+def test_a_change_from_elsewhere_is_told_on_the_page(visitors):
+    visitor = visitors()
+    visitor.open("?data=digits&depth=3&width=16&epochs=2000")
+    run = visitor.train()
+    runs.change(run, Change(kind="set", fields={"learning_rate": 0.5}))
+    visitor.says("With 1 change while it trained.")
+    runs.send(run, "pause")
+    offered(visitor, "Resume")
+    visitor.press("stop")
+    assert not visitor.errors
+
+
+def test_a_person_branches_from_a_step_and_compares_both_ways(visitors):
+    visitor = visitors(height=2000)
+    visitor.open("?data=digits&depth=7&width=32&epochs=20")
+    run = visitor.train()
+    wait_for(lambda: runs.info(run).status == store.FINISHED, "the run never ends")
+    visitor.says("Finished after 440 steps.")
     visitor.press("branch")
-    visitor.control("branch_step", "input").fill("100")
-    visitor.control("branch_step", "input").press("Enter")
+    visitor.type("branch_step", 100)
     visitor.pick("branch_activation", "relu")
-    visitor.control("branch_compare", "button:enabled").click()
-    visitor.wait_for("document.querySelectorAll('[data-chart=gradient_heatmap]').length === 2")
-    made = next(info for info in runs.all() if info.parent == run)
-    assert made.parent_step == 100
-    wait_for(lambda: runs.info(made.id).status == store.FINISHED, "the branch does not end")
-    first = (
-        "subject => [...(document.querySelector(`[data-chart=gradient_heatmap][data-subject='${subject}']`)"
-        "?.data?.[0]?.customdata?.[0] ?? [])]"
-    )
-    visitor.wait_for(f"subject => ({first})(subject).at(-1) === 263", made.id)
-    assert visitor.evaluate(first, made.id)[0] == 100
-    assert visitor.evaluate(first, run)[0] == 0
-    assert not visitor.errors
-
-
-def test_the_scrubber_moves_every_chart_and_the_newest_column_is_its_step(visitor):
-    run = training(visitor, DEEP.changed({"epochs": 12}), step=263)
-    steps = recorded(run)
-    slider = visitor.page.locator(".vgl-slider")
-    for place in (len(steps) // 2, 3, len(steps) - 4):
-        slider.evaluate(
-            "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input')); }",
-            place,
-        )
-        visitor.wait_for(
-            "step => ['gradient_heatmap', 'gradient_by_depth'].every(name =>"
-            " document.querySelector(`[data-chart=${name}]`).dataset.step == step)",
-            steps[place],
-        )
-        assert (
-            visitor.chart("gradient_heatmap", "[...chart.data[0].customdata[0]].at(-1)")
-            == steps[place]
-        )
-        assert visitor.chart("gradient_heatmap", "chart.data[0].z[0].length") == place + 1
-    visitor.wait_for("step => new URL(location).searchParams.get('step') == step", steps[-4])
-    link = visitor.page.url
-    visitor.page.goto("about:blank")
-    visitor.page.goto(link)
+    visitor.says("Activation sigmoid → relu; the weights and the optimizer's state stay.")
+    offered(visitor, "And compare").click()
+    visitor.wait_for("location.pathname.endsWith('/compare')")
+    (branch,) = [info.id for info in runs.all() if info.parent == run]
+    wait_for(lambda: runs.info(branch).status == store.FINISHED, "the branch never ends")
+    visitor.says(re.compile("activation: sigmoid / relu"))
+    visitor.says(re.compile("branched from .* at step 100: it is drawn from there on"))
+    shown = f"[data-chart=gradient_heatmap][data-subject='{branch}']"
+    newest = [found.step for found in records(branch)][-1]
     visitor.wait_for(
-        "step => document.querySelector('[data-chart=gradient_heatmap]')?.dataset.step == step",
-        steps[-4],
+        f'step => Number(document.querySelector("{shown}")?.dataset.step) >= step', newest
     )
+    steps = visitor.evaluate(f'[...document.querySelector("{shown}").data[0].customdata[0]]')
+    assert min(steps) == 100, "what it has of its parent is drawn with the parent"
+    past = visitor.evaluate(
+        "subject => [...document.querySelectorAll('[data-chart=gradient_heatmap]')]"
+        ".find(chart => chart.dataset.subject === subject).data[0].customdata[0].length",
+        run,
+    )
+    assert past == len(records(run))
+    for own, other in zip(records(run), records(branch), strict=False):
+        if own.step < 100:
+            assert own.scalars.tobytes() == other.scalars.tobytes(), "the same bits until it parts"
     assert not visitor.errors
+
+
+def records(run):
+    with store.Reader(runs.path(run)) as reader:
+        return reader.records()
+
+
+def test_the_first_screen_keeps_the_tiles_the_heatmap_and_the_profile(visitor):
+    visitor.open("?data=digits&depth=3&width=16&epochs=2000").train()
+    places = visitor.evaluate(
+        "Object.fromEntries(['.vgl-tiles', '[data-chart=gradient_heatmap]', '[data-chart=gradient_by_depth]']"
+        ".map(name => [name, document.querySelector(name).getBoundingClientRect().toJSON()]))"
+    )
+    assert all(place["bottom"] <= 800 for place in places.values()), json.dumps(places)
+    assert places[HEATMAP]["height"] >= 320
+    buttons = [
+        visitor.control(key, "button") for key in ("train", "stop", "lab_pause", "lab_epoch")
+    ]
+    assert all(button.bounding_box()["y"] < 400 for button in buttons)
+    assert all(button.evaluate("b => b.scrollWidth <= b.clientWidth") for button in buttons)
+    visitor.press("stop")

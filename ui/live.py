@@ -87,7 +87,9 @@ def mount(
     info = known or (runs.info(run_id) if run_id else None)
     data = {
         "run": run_id,
-        "known": {"status": info.status, "begun": info.step > 0} if info else None,
+        "known": {"status": info.status, "begun": info.step > 0, "changes": info.changes}
+        if info
+        else None,
         "step": step,
         "hidden": list(hidden),
         "options": {"kind": kind, "layer": layer, "step_axis": step_axis},
