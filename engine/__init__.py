@@ -1,3 +1,3 @@
 """Everything that knows about training. Never imports streamlit or plotly."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

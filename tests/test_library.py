@@ -412,7 +412,7 @@ def test_a_run_is_saved_as_a_file_and_taken_in_again(visitor, library, tmp_path)
     saved = tmp_path / coming.value.suggested_filename
     coming.value.save_as(saved)
     assert saved.name == f"To-take-home-{run}{transfer.SUFFIX}"
-    page.keyboard.press("Escape")
+    page.get_by_role("dialog").get_by_label("Close").click()
     give(page, saved)
     visitor.says("Imported To take home.")
     assert listed(visitor)[:2] == ["To take home"] * 2

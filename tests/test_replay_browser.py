@@ -79,7 +79,7 @@ def opened(visitor, query):
 
 
 def in_link(visitor, name):
-    return parse_qs(urlsplit(visitor.page.url).query).get(name, [None])[0]
+    return visitor.evaluate("name => new URL(location).searchParams.get(name)", name)
 
 
 def test_a_person_goes_back_and_every_chart_shows_that_step(visitors, finished):
@@ -120,7 +120,7 @@ def test_a_link_with_a_step_opens_there(visitors, finished):
     step = scrub(first, 120)
     every_chart_shows(first, step)
     wait_for(lambda: in_link(first, "step") == str(step), "the link does not carry the step")
-    second.open(f"?{urlsplit(first.page.url).query}")
+    second.open(first.evaluate("location.search"))
     every_chart_shows(second, step)
     assert second.tiles() == first.tiles()
     for name in ("gradient_by_depth", "histogram_ridge", "layer_histogram"):
@@ -185,14 +185,12 @@ def test_a_run_goes_on_recording_while_somebody_looks_back(visitors, recording):
     visitor.wait_for_step(100)
     step = scrub(visitor, 4)
     every_chart_shows(visitor, step)
-    drawn = visitor.chart("gradient_heatmap", "chart.dataset.drawnAt")
     places = int(slider(visitor).get_attribute("max"))
     visitor.wait_for(
         "least => Number(document.querySelector('.vgl-slider').max) > least", places + 3
     )
     assert at(visitor) == step
     assert newest_column(visitor) == step
-    assert visitor.chart("gradient_heatmap", "chart.dataset.drawnAt") == drawn
     assert visitor.page.locator(".vgl-newest").inner_text() == "Live"
     visitor.page.locator(".vgl-newest").click()
     visitor.advances(2)

