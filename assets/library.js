@@ -69,9 +69,10 @@ class Library {
     return place;
   }
 
-  makeName(place, row) {
-    place.scope = "row";
-    place.style.setProperty("--depth", row.depth);
+  makeName(cell, row) {
+    cell.scope = "row";
+    cell.style.setProperty("--depth", row.depth);
+    const place = make("div", "vgl-runs-inner", cell);
     if (row.depth) this.icon("subdirectory_arrow_right", place);
     const inner = make("div", "", place);
     const link = make("a", "", inner);

@@ -7,7 +7,6 @@ is bounded; a run goes on recording where no more can be kept.
 import contextlib
 import queue
 import shutil
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,8 +99,9 @@ class Keeper:
                 continue
             try:
                 job()
-            except (StoreError, sqlite3.Error, OSError, MemoryError) as error:
-                self.fault = f"No more checkpoints are kept: {str(error).rstrip('.')}."
+            except Exception as error:  # whatever it is, the training must not wait for this thread
+                said = str(error).rstrip(".") or type(error).__name__
+                self.fault = f"No more checkpoints are kept: {said}."
 
     def _keep(self, step: int, epoch: int, kind: str, make: Callable[[], bytes]) -> None:
         state = make()

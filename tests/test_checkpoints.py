@@ -165,6 +165,14 @@ def test_a_network_too_large_to_be_kept_is_told_by_its_size(monkeypatch):
     assert "one of this network takes" in notes(run)[0]
 
 
+def test_a_defect_in_keeping_does_not_hold_up_the_training(home):
+    keeper = Keeper(runs.path(runs.create(small())))
+    for step in range(5):
+        keeper.keep(step, 0, "change", lambda: {}["no such state"])
+    keeper.close()
+    assert keeper.fault == "No more checkpoints are kept: 'no such state'."
+
+
 def test_a_keeper_s_thread_ends_with_it(home):
     run = runs.create(small())
     keeper = Keeper(runs.path(run))

@@ -57,7 +57,7 @@ def _draw_filters() -> Wanted:
             "Search",
             key="find",
             type="search",
-            live="150ms",
+            live="100ms",
             placeholder="name, tag or note",
             icon=":material/search:",
             max_chars=100,

@@ -68,7 +68,7 @@ def draw_deleted() -> None:
         return
     named = list(gone.values())[::-1]
     more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-    with st.container(horizontal=True, vertical_alignment="center", key="deleted", border=True):
+    with st.container(horizontal=True, vertical_alignment="center", key="deleted", wrap=False):
         st.text(
             f"Deleted: {', '.join(named[:SHOWN])}{more}. Gone for good when you leave this page.",
             width="stretch",
