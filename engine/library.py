@@ -4,7 +4,9 @@ Opening a file takes half a millisecond, looking whether it changed a few micros
 1,000 runs can look at all of them every time.
 """
 
+import contextlib
 import json
+import os
 import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -13,10 +15,11 @@ from pathlib import Path
 
 from engine import runs, store
 from engine.errors import EngineError, RunError
-from engine.outcomes import stamp
 from engine.remedies import active
 from engine.store import RunInfo
 
+_LOG = f"{store.SUFFIX}-wal"  # beside a file: what is not folded into it yet
+_Stamp = tuple[int, int, int, int]  # sizes and times of a file and of its log
 MOST_TITLE, MOST_NOTE, MOST_TAG, MOST_TAGS = 120, 2000, 30, 12
 
 
@@ -102,31 +105,55 @@ class Index:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[Path, tuple[tuple[int, ...], Entry | str]] = {}
+        self._known: dict[str, tuple[_Stamp, Entry | str]] = {}  # file -> what it said, and when
+        self._names: set[str] = set()  # of files, those of no run too
+        self._files: list[Path] = []
 
     def look(self) -> tuple[list[Entry], dict[str, str]]:
         """Every readable run, newest first; and run -> one sentence for each that is not."""
         with self._lock:
-            found = {file: self._entry(file) for file in runs.files()}
-            self._known = {file: self._known[file] for file in found if file in self._known}
-        entries = [_checked(entry) for entry in found.values() if isinstance(entry, Entry)]
+            found = self._look()
+        entries = [_checked(entry) for entry in found if isinstance(entry, Entry)]
         # An id is as fine as a second; an imported run is as new as its coming, not as its making.
         entries.sort(key=lambda one: (one.id[:15], one.info.created), reverse=True)
-        broken = {file.stem: said for file, said in found.items() if isinstance(said, str) and said}
-        return entries, broken
+        return entries, dict(said for said in found if isinstance(said, tuple))
 
-    def _entry(self, file: Path) -> Entry | str:
-        """What a file says, or why it cannot be read; "" where it is gone."""
-        try:
-            changed = stamp(file)
-        except EngineError:
-            return ""
-        known = self._known.get(file)
-        if known and known[0] == changed:
-            return known[1]
-        entry = _read(file, sum(changed[::2]))
-        self._known[file] = (changed, entry)
-        return entry
+    def _look(self) -> list[Entry | tuple[str, str]]:
+        """What each file says, or its run with the reason why it cannot be read."""
+        stamps = _stamps()
+        if stamps.keys() != self._names:
+            self._files, self._names = runs.files(), set(stamps)
+            files = {str(file) for file in self._files}
+            self._known = {name: said for name, said in self._known.items() if name in files}
+        found: list[Entry | tuple[str, str]] = []
+        for file in self._files:
+            name = str(file)
+            stamp = stamps.get(name)
+            if stamp is None:
+                continue  # made this moment: the next look finds it
+            if name not in self._known or self._known[name][0] != stamp:
+                self._known[name] = (stamp, _read(file, stamp[0] + stamp[2]))
+            said = self._known[name][1]
+            found.append((file.stem, said) if isinstance(said, str) else said)
+        return found
+
+
+def _stamps() -> dict[str, _Stamp]:
+    """File -> what changes whenever it does. All of a folder at once: a quarter of one by one."""
+    found: dict[str, tuple[int, int]] = {}
+    with os.scandir(runs.library()) as folder:
+        for file in folder:
+            if file.name.endswith((store.SUFFIX, _LOG)):
+                with contextlib.suppress(OSError):  # deleted this moment
+                    told = file.stat()
+                    found[file.path] = (told.st_size, told.st_mtime_ns)
+    empty = (0, 0)
+    logs = {name: log for name, log in found.items() if log[0]}  # reading leaves empty ones
+    return {
+        name: (*told, *logs.get(name + "-wal", empty))
+        for name, told in found.items()
+        if not name.endswith(_LOG)
+    }
 
 
 #: Of this process. The server has it read everything before the first page asks.
