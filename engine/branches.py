@@ -16,7 +16,7 @@ from engine.errors import RunError, SpecError
 from engine.records import Event, Item, Steps
 from engine.run_info import Checkpoint, RunInfo
 from engine.spec import RunSpec
-from engine.steering import Change, Standing, applied, changes_of, settled, short
+from engine.steering import Change, applied, changes_of, settled, short, stood
 
 
 def branch(
@@ -44,7 +44,7 @@ def branch(
         origin = _origin(reader, step)
         past = _past(reader, origin) if origin else []
     begins = origin.checkpoint.step if origin else 0
-    standing = _standing(spec, [change for at, change in changes_of(events) if at < begins])
+    standing = stood(spec, events, begins)
     made = runs.create(
         spec,
         title=title or _title(info, step, changes),
@@ -119,19 +119,12 @@ def _settled(
     spec: RunSpec, events: Sequence[Event], step: int, changes: Sequence[Change]
 ) -> list[Change]:
     """The changes as they will be made. Raises where one does not fit how the run stood at the step."""
-    standing = _standing(spec, [change for at, change in changes_of(events) if at < step])
+    standing = stood(spec, events, step)
     made = []
     for change in changes:
         made.append(settled(standing, change))
         standing = applied(standing, change)
     return made
-
-
-def _standing(spec: RunSpec, changes: Sequence[Change]) -> Standing:
-    standing = Standing(spec=spec)
-    for change in changes:
-        standing = applied(standing, change)
-    return standing
 
 
 def _title(info: RunInfo, step: int, changes: Sequence[Change]) -> str:

@@ -122,4 +122,29 @@ class Event:
     at: float = 0.0  # when it was done, seconds since 1970; 0 where only the step is known
 
 
-Item = Record | Steps | EpochEnd | Event
+@dataclass(frozen=True, kw_only=True)
+class InputKernel:
+    """What theory needs to know of a run's inputs: second moments of its first batch, over pairs.
+
+    Products are of inputs as the network sees them (not centred), divided by their features.
+    """
+
+    batch_size: int  # examples in the batch
+    same_share: float  # of the batch_size^2 ordered pairs: two different examples of one class
+    variance: float  # mean over the examples of x . x / features
+    same: float  # mean over pairs of different examples of one class of x_a . x_b / features
+    different: float  # the same over pairs of different classes
+    #: The products themselves of the batch's first GRAM_EXAMPLES examples, float32 [n, n], and
+    #: their labels [n]; only with norm=batch, which mixes the examples of a batch.
+    gram: NDArray[np.float32] | None = None
+    labels: NDArray[np.uint16] | None = None
+
+    @property
+    def different_share(self) -> float:
+        """Share of the ordered pairs that are of different classes."""
+        return 1 - 1 / self.batch_size - self.same_share
+
+
+GRAM_EXAMPLES = 256  # of a batch, at most, whose products are kept one by one
+
+Item = Record | Steps | EpochEnd | Event | InputKernel

@@ -6,8 +6,10 @@ drawn (engine/trainer.py).
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 from engine.errors import RunError, SpecError
@@ -57,6 +59,12 @@ def applied(standing: Standing, change: Change) -> Standing:
     if change.kind not in KINDS:
         raise RunError(f"change is {change.kind[:40]!r}; it must be one of {', '.join(KINDS)}.")
     return KINDS[change.kind].apply(standing, change)
+
+
+def stood(spec: RunSpec, events: Iterable[Event], step: float = math.inf) -> Standing:
+    """How a run of this spec stood before what was changed at `step`; by default after all. Raises as `applied`."""
+    earlier = (change for at, change in changes_of(events) if at < step)
+    return reduce(applied, earlier, Standing(spec=spec))
 
 
 def settled(standing: Standing, change: Change) -> Change:

@@ -1,7 +1,6 @@
 """Going back: a new run from any step of this one, or this one once more from its start."""
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import streamlit as st
@@ -45,9 +44,7 @@ def standing_at(info: RunInfo, step: int | None) -> Standing:
     if step is None:
         return steer.standing(info)
     with store.Reader(runs.path(info.id)) as reader:
-        changes = steering.changes_of(reader.events())
-    earlier = [change for at, change in changes if at < step]
-    return reduce(steering.applied, earlier, Standing(spec=info.spec))
+        return steering.stood(info.spec, reader.events(), step)
 
 
 def _draw(info: RunInfo) -> None:
