@@ -41,6 +41,10 @@ class RunError(EngineError):
     """A run was named that does not exist, or asked for something it cannot do."""
 
 
+class LessonError(EngineError):
+    """A chapter of the lessons is not written as one, or was named and does not exist."""
+
+
 class DivergedError(EngineError):
     """The loss or a gradient became NaN or infinite: the run ends here, with all it recorded."""
 

@@ -150,7 +150,8 @@ def _present(record: Record) -> NDArray[np.bool_]:
     return np.logical_not(np.isnan(record.scalars[:, :-1]).all(axis=0))
 
 
-def _mean_over_layers(record: Record | None, statistic: str) -> float | None:
+def mean_over_layers(record: Record | None, statistic: str) -> float | None:
+    """Mean of a statistic over the hidden layers that are in the network; None without a record."""
     if record is None or not _present(record).any():
         return None
     return float(record.scalars[ROW[statistic], :-1][_present(record)].mean())
@@ -272,8 +273,8 @@ class Measure:
             wake_epoch=self._wake_epoch,
             gradient_ratio_start=gradient_ratio(self._first),
             gradient_ratio_end=gradient_ratio(newest),
-            saturated_share=_mean_over_layers(newest, "saturated_share"),
-            dead_share=_mean_over_layers(newest, "dead_share"),
+            saturated_share=mean_over_layers(newest, "saturated_share"),
+            dead_share=mean_over_layers(newest, "dead_share"),
             seconds_per_epoch=end.seconds / end.epoch if end else None,
             layer_wake_steps=tuple(None if step < 0 else step for step in self._woke.tolist()),
         )
