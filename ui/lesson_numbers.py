@@ -194,7 +194,7 @@ def filled(text: str, of: Callable[[int, str], str]) -> str:
     parts = re.split(r"(\$\$.+?\$\$|\$[^$\n]+?\$)", text, flags=re.S)
     for place, part in enumerate(parts):
         tell = _in_formula if place % 2 else str
-        parts[place] = PLACEHOLDER.sub(lambda hit, tell=tell: tell(of(int(hit[1]), hit[2])), part)  # type: ignore[misc]
+        parts[place] = PLACEHOLDER.sub(lambda hit, tell=tell: tell(of(int(hit[1]), hit[2])), part)
     return "".join(parts)
 
 
