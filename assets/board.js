@@ -1,9 +1,9 @@
 // What every live component has: Plotly, the theme, the projector's key, and when which chart is drawn.
 
 import { put } from "./legend.js";
+import { follow, isLarge, toggle } from "./projector.js";
 
 const HERE = new URL(".", import.meta.url);
-const PROJECTOR = "vgl-projector";
 const HURRY = 400; // ms after a hand has moved something in which its charts come first
 const BUDGET = 40; // ms of drawing at once, then
 const WRONG_START = "This page was started without its live routes. Start it with: streamlit run app.py";
@@ -57,9 +57,8 @@ export class Board {
     this.root = root;
     root.textContent = "";
     this.charts = [];
-    this.onKey = (event) => this.key(event);
-    document.addEventListener("keydown", this.onKey);
-    this.projector = localStorage.getItem(PROJECTOR) === "1";
+    this.projector = isLarge();
+    this.unfollow = follow((large) => this.enlarge(large));
   }
 
   /** The line of words: what is going on, the connection, larger type. */
@@ -73,7 +72,7 @@ export class Board {
     this.larger.type = "button";
     this.larger.title = "Larger type for a projector (key p)";
     this.larger.textContent = "A+";
-    this.larger.onclick = () => this.toggleProjector();
+    this.larger.onclick = toggle;
   }
 
   showConnection(state, words) {
@@ -160,15 +159,9 @@ export class Board {
     return drawn;
   }
 
-  key(event) {
-    const typing = event.target.closest?.("input, textarea, select, [contenteditable], [role=combobox]");
-    if (event.key !== "p" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    this.toggleProjector();
-  }
-
-  toggleProjector() {
-    this.projector = !this.projector;
-    localStorage.setItem(PROJECTOR, this.projector ? "1" : "0");
+  enlarge(large) {
+    this.projector = large;
+    if (!this.data) return; // nothing drawn yet
     this.theme();
     for (const chart of this.charts) chart.want();
   }
@@ -177,7 +170,7 @@ export class Board {
     this.stopped = true;
     clearTimeout(this.holding);
     this.feed?.stop();
-    document.removeEventListener("keydown", this.onKey);
+    this.unfollow();
     for (const chart of this.charts) chart.remove(this.Plotly);
   }
 }
