@@ -14,6 +14,7 @@ from engine.library import index
 from engine.supervisor import Supervisor
 from ui import subjects
 from ui.hub import Hub
+from ui.probes import probes
 from ui.routes import plotly_gzipped, routes
 from ui.views import Library
 
@@ -35,7 +36,7 @@ def _open_library() -> None:
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Start the engine's supervisor; at the end stop its workers and all reading."""
+    """Start the engine's supervisor; at the end stop its workers, what measures and all reading."""
     supervisor = Supervisor()
     await asyncio.to_thread(supervisor.start)
     warm = asyncio.gather(asyncio.to_thread(plotly_gzipped), asyncio.to_thread(_open_library))
@@ -46,7 +47,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         yield
     finally:
         await hub.stop()
-        await asyncio.to_thread(supervisor.stop)
+        await asyncio.gather(asyncio.to_thread(supervisor.stop), asyncio.to_thread(probes.stop))
         await warm
 
 
