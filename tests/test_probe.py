@@ -81,7 +81,7 @@ def test_the_kernel_of_fashion_mnist_fits_its_published_mean_and_deviation(fashi
     (told,) = asked("kernel", {"data": "fashion_mnist"})
     kernel = told["kernel"]
     assert kernel["batch_size"] == 512
-    assert kernel["variance"] == pytest.approx(0.2860**2 + 0.3530**2, rel=0.05)
+    assert kernel["variance"] == pytest.approx(0.2860**2 + 0.3530**2, rel=0.1)
     assert 0.2860**2 < kernel["different"] < kernel["same"] < kernel["variance"]
 
 
