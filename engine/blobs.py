@@ -10,17 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from engine.errors import StoreError
 from engine.records import (
     EPOCH_NUMBERS,
     GRADIENT_COLUMNS,
+    GRAM_EXAMPLES,
     LINEAR_BINS,
+    OLD_STATISTICS,
     STATISTICS,
     EpochEnd,
     Event,
     Floats,
+    InputKernel,
     Record,
     Steps,
 )
+
+#: Order of the numbers in a kernel's blob.
+KERNEL_NUMBERS = ("same_share", "variance", "harmonic", "same", "different")
+MOST_BATCH = 60_000  # examples of a batch: the largest data set there is
 
 
 def histograms_blob(record: Record) -> bytes:
@@ -66,11 +74,18 @@ def _no_histograms(layers: int) -> dict[str, Any]:
     }
 
 
-def record_of(row: tuple[Any, ...], counts: bytes | None = None) -> Record:
+def _scalars(blob: bytes, layers: int) -> Floats:
+    """[STATISTICS, layers]; what was not measured yet when the record was made is NaN."""
+    numbers: Floats = np.frombuffer(blob, np.float64)
+    if len(numbers) == OLD_STATISTICS * layers:
+        numbers = np.append(numbers, np.full((len(STATISTICS) - OLD_STATISTICS) * layers, np.nan))
+    return numbers.reshape(len(STATISTICS), layers)
+
+
+def record_of(row: tuple[Any, ...], layers: int, counts: bytes | None = None) -> Record:
     """The record of a row (step, epoch, phase, seconds, scalars) and its histograms' blob, if read."""
     step, epoch, phase, seconds, blob = row
-    scalars: Floats = np.frombuffer(blob, np.float64).reshape(len(STATISTICS), -1)
-    layers = scalars.shape[1]
+    scalars = _scalars(blob, layers)
     histograms = _no_histograms(layers) if counts is None else _unpack(counts, layers)
     return Record(
         step=step, epoch=epoch, phase=phase, seconds=seconds, scalars=scalars, **histograms
@@ -87,6 +102,48 @@ def epoch_of(row: tuple[Any, ...]) -> EpochEnd:
     """The end of an epoch of a row (epoch, step, phase, numbers)."""
     numbers = dict(zip(EPOCH_NUMBERS, np.frombuffer(row[3], np.float64).tolist(), strict=True))
     return EpochEnd(epoch=row[0], step=row[1], phase=row[2], **numbers)
+
+
+def kernel_of(row: tuple[Any, ...]) -> InputKernel:
+    """The kernel of a row (batch_size, numbers, gram, labels). Raises StoreError for what none has."""
+    batch, numbers, gram, labels = row
+    if type(batch) is not int or not 1 <= batch <= MOST_BATCH:
+        raise StoreError(f"the batch of its kernel is not a number from 1 to {MOST_BATCH:,}")
+    if type(numbers) is not bytes or len(numbers) != 8 * len(KERNEL_NUMBERS):
+        raise StoreError("its kernel is not of five numbers")
+    told = dict(zip(KERNEL_NUMBERS, np.frombuffer(numbers, np.float64).tolist(), strict=True))
+    if not all(np.isfinite(list(told.values()))) or told["variance"] < 0 or told["harmonic"] < 0:
+        raise StoreError("a number of its kernel is not finite, or a variance is below 0")
+    if not 0 <= told["same_share"] <= 1 - 1 / batch:
+        raise StoreError("the share of pairs in its kernel is not from 0 to 1")
+    return InputKernel(batch_size=batch, **told, **_products(batch, gram, labels))
+
+
+def _products(batch: int, gram: Any, labels: Any) -> dict[str, Any]:
+    """The products of a kernel and their labels, where they were kept."""
+    if gram is None and labels is None:
+        return {}
+    size = min(batch, GRAM_EXAMPLES)
+    whole = (type(gram) is bytes, type(labels) is bytes) == (True, True)
+    if not whole or (len(gram), len(labels)) != (4 * size**2, 2 * size):
+        raise StoreError("the products of its kernel do not have the size of its batch")
+    products = np.frombuffer(gram, np.float32).reshape(size, size)
+    if not np.isfinite(products).all():
+        raise StoreError("a product of its kernel is not finite")
+    return {"gram": products, "labels": np.frombuffer(labels, np.uint16)}
+
+
+def kernel_row(kernel: InputKernel) -> tuple[int, bytes, bytes | None, bytes | None]:
+    """Its row (batch_size, numbers, gram, labels)."""
+    numbers = np.array([getattr(kernel, name) for name in KERNEL_NUMBERS], np.float64)
+    gram = None if kernel.gram is None else kernel.gram.astype(np.float32).tobytes()
+    labels = None if kernel.labels is None else kernel.labels.astype(np.uint16).tobytes()
+    return kernel.batch_size, numbers.tobytes(), gram, labels
+
+
+def _insert_kernel(connection: sqlite3.Connection, kernel: InputKernel) -> None:
+    # A branch from step 0 has its parent's, and records it again.
+    connection.execute("INSERT OR REPLACE INTO kernel VALUES (0, ?, ?, ?, ?)", kernel_row(kernel))
 
 
 def _insert_record(connection: sqlite3.Connection, record: Record) -> None:
@@ -125,4 +182,5 @@ INSERTS: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     Steps: _insert_steps,
     EpochEnd: _insert_epoch,
     Event: _insert_event,
+    InputKernel: _insert_kernel,
 }

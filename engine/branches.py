@@ -139,7 +139,8 @@ def _past(reader: store.Reader, origin: _Origin) -> list[Item]:
     records = [reader.record(found.step) for found in reader.records() if found.step < end]
     blocks = [_cut(block, end) for block in reader.steps() if block.first < end]
     ends = [one for one in reader.epochs() if one.epoch <= origin.checkpoint.epoch]
-    return [*filter(None, records), *blocks, *ends, *_events(reader.events(), end)]
+    kernel = [found] if (found := reader.kernel()) else []
+    return [*kernel, *filter(None, records), *blocks, *ends, *_events(reader.events(), end)]
 
 
 def _events(events: Sequence[Event], step: int) -> list[Event]:

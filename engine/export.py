@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import runs, script, store, transfer
+from engine import blobs, runs, script, store, transfer
 from engine.errors import RunError
-from engine.records import EPOCH_NUMBERS, STATISTICS, Record
+from engine.records import EPOCH_NUMBERS, STATISTICS, InputKernel, Record
 from engine.run_info import RunInfo
 from engine.steering import changes_of
 
@@ -163,6 +163,7 @@ def _spec_json(run: str) -> Pieces:
     """The spec, the changes with their steps, where the run comes from and what it was made with."""
     with store.Reader(runs.path(run)) as reader:
         info, events, ends = runs.checked(reader.run()), reader.events(), reader.epochs()
+        kernel = reader.kernel()
     told = {
         "run": info.id,
         "title": info.title,
@@ -190,9 +191,17 @@ def _spec_json(run: str) -> Pieces:
             {"step": event.step, "kind": event.kind, "words": event.words} for event in events
         ],
         "last_epoch": _plain(asdict(ends[-1])) if ends else None,
+        "first_batch": _moments(kernel),
         "statistics": STATISTICS,
     }
     yield (json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _moments(kernel: InputKernel | None) -> dict[str, float] | None:
+    """What theory needs of the first batch: products of inputs over their features."""
+    if kernel is None:
+        return None
+    return {name: getattr(kernel, name) for name in ("batch_size", *blobs.KERNEL_NUMBERS)}
 
 
 def _plain(numbers: dict[str, float]) -> dict[str, float | str]:

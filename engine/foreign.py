@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from engine import library, schema, store
+from engine import blobs, library, schema, store
 from engine.errors import StoreError
 from engine.presets import PRESETS
-from engine.records import EPOCH_NUMBERS, GRADIENT_COLUMNS, LINEAR_BINS, STATISTICS, Event
+from engine.records import EPOCH_NUMBERS, GRADIENT_COLUMNS, LINEAR_BINS, OLD_STATISTICS, STATISTICS
 from engine.spec import RunSpec, read_json
-from engine.steering import Standing, applied, changes_of
 
 MOST_SECONDS = 60.0  # for all of a file
 MOST_SPEC, MOST_SENTENCE, MOST_TRACEBACK = 20_000, 1_000, 50_000
@@ -240,8 +239,9 @@ def _moment(row: Values, spec: RunSpec, what: str) -> tuple[int, int, int]:
 
 
 def _record(row: Values, spec: RunSpec) -> Values:
-    size = len(STATISTICS) * spec.layers * 8
-    scalars = _bytes(row[4], size, "a record")
+    size = spec.layers * 8
+    old = type(row[4]) is bytes and len(row[4]) == OLD_STATISTICS * size
+    scalars = _bytes(row[4], (OLD_STATISTICS if old else len(STATISTICS)) * size, "a record")
     return (*_moment(row, spec, "a record"), _number(row[3], "a time"), scalars)
 
 
@@ -288,6 +288,15 @@ def _event(row: Values, spec: RunSpec) -> Values:
     return row[0], step, row[2], words, row[4], _number(row[5], "a time")
 
 
+def _kernel(row: Values, spec: RunSpec) -> Values:
+    kernel = blobs.kernel_of(row[1:])
+    if kernel.batch_size > spec.batch_size:
+        raise StoreError("its kernel is of a larger batch than its own")
+    if kernel.labels is not None and (kernel.labels >= len(spec.data_set.classes)).any():
+        raise StoreError("its kernel names a class that its data has not")
+    return (0, *row[1:])
+
+
 def _checkpoint(row: Values, spec: RunSpec) -> Values:
     step = _whole(row[0], spec.total_steps, "the step of a checkpoint")
     epoch = _whole(row[1], spec.total_steps, "the epoch of a checkpoint")
@@ -326,18 +335,12 @@ TABLES: dict[str, Table] = {
     "events": Table(
         columns="id, step, kind, words, change, at", check=_event, most=lambda spec: MOST_EVENTS
     ),
+    "kernel": Table(
+        columns="id, batch_size, numbers, gram, labels", check=_kernel, most=lambda spec: 1
+    ),
     "checkpoints": Table(
         columns="step, epoch, kind, bytes, state",
         check=_checkpoint,
         most=lambda spec: spec.total_steps + 1,
     ),
 }
-
-
-def standing(spec: RunSpec, events: list[Event]) -> tuple[Standing, int]:
-    """How a run stands after its events, and how many changes they were. Raises EngineError."""
-    stands, count = Standing(spec=spec), 0
-    for _, change in changes_of(events):
-        stands = applied(stands, change)
-        count += change.kind != "look"
-    return stands, count

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from engine import statistics
 from engine.clock import Clock
+from engine.kernels import kernel_of
 from engine.network import Block, Network
 from engine.records import (
     GRADIENT_COLUMNS,
@@ -65,7 +66,7 @@ def epoch_is_recorded(epoch: int) -> bool:
 class Recorder:
     """A watcher of the loop that hands records to anything with `add(item)`.
 
-    add    called with each Record, Steps, EpochEnd and Event
+    add    called with each Record, Steps, EpochEnd and Event, and first with the InputKernel
     stop   asked before each step; True ends the training
     clock  of the training
     """
@@ -122,6 +123,11 @@ class Recorder:
 
     def finish(self, step: int, capture: Callable[[], Any]) -> None:
         """Nothing is left to be done at the end."""
+
+    def first_batch(self, inputs: Tensor, labels: Tensor) -> None:
+        """Hand on what theory needs to know of the inputs."""
+        mixes = self.network.spec.norm == "batch"  # of all norms only it mixes examples
+        self.add(kernel_of(inputs, labels, keep_gram=mixes))
 
     def before_step(self, step: int, epoch: int, *, ends_epoch: bool, must: bool) -> None:
         """Begin to look, if this step is to be recorded. `must` replaces a look begun already."""

@@ -31,7 +31,10 @@ STATISTICS: dict[str, str] = {
     "dead_share": "share of units that pass no gradient for any sample of the batch",
     "grad_cosine": "cosine between dL/dW and the layer's previous recorded dL/dW",
     "frozen": "1 where the layer is not being trained, else 0",
+    "sample_correlation": "mean over pairs of different examples of the batch of the cosine of "
+    "their activations",
 }
+OLD_STATISTICS = 16  # rows of a record made before there was `sample_correlation`
 ROW: dict[str, int] = {name: row for row, name in enumerate(STATISTICS)}
 
 #: Gradient histogram: fixed bins of log10 |g|, a quarter decade from 1e-40 to 1e4. Fixed, so that
@@ -132,6 +135,7 @@ class InputKernel:
     batch_size: int  # examples in the batch
     same_share: float  # of the batch_size^2 ordered pairs: two different examples of one class
     variance: float  # mean over the examples of x . x / features
+    harmonic: float  # the harmonic mean of the same: what a norm divides a batch's gradients by
     same: float  # mean over pairs of different examples of one class of x_a . x_b / features
     different: float  # the same over pairs of different classes
     #: The products themselves of the batch's first GRAM_EXAMPLES examples, float32 [n, n], and

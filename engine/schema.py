@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.errors import StoreError
 
-SCHEMA = 2
+SCHEMA = 3
 BUSY_S = 10.0  # how long to wait for another process's lock on the file
 
 TABLES = """
@@ -32,6 +32,8 @@ CREATE TABLE commands (id INTEGER PRIMARY KEY, at REAL NOT NULL, command TEXT NO
     arguments TEXT NOT NULL, taken_at_step INTEGER);
 CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL,
     bytes INTEGER NOT NULL, state BLOB NOT NULL);
+CREATE TABLE kernel (id INTEGER PRIMARY KEY, batch_size INTEGER NOT NULL, numbers BLOB NOT NULL,
+    gram BLOB, labels BLOB);
 """
 
 #: Schema of a file -> what makes it one of the next.
@@ -49,6 +51,10 @@ ALTER TABLE events ADD COLUMN change TEXT NOT NULL DEFAULT '';
 ALTER TABLE events ADD COLUMN at REAL NOT NULL DEFAULT 0;
 CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL,
     bytes INTEGER NOT NULL, state BLOB NOT NULL);
+""",
+    2: """
+CREATE TABLE kernel (id INTEGER PRIMARY KEY, batch_size INTEGER NOT NULL, numbers BLOB NOT NULL,
+    gram BLOB, labels BLOB);
 """,
 }
 

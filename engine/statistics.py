@@ -106,7 +106,9 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def activation_statistics(name: str, before: Tensor, after: Tensor) -> dict[str, Tensor]:
-    """activation_mean, activation_std, saturated_share and dead_share, each float64 [layers].
+    """activation_mean, activation_std, saturated_share, dead_share and sample_correlation.
+
+    Each is float64 [layers].
 
     name    of the activation
     before  [layers, batch, units]  its input, after any normalisation
@@ -121,7 +123,26 @@ def activation_statistics(name: str, before: Tensor, after: Tensor) -> dict[str,
         "activation_std": std,
         "saturated_share": saturated / slope[0].numel(),
         "dead_share": dead.mean(dim=1),
+        "sample_correlation": sample_correlation(after),
     }
+
+
+def sample_correlation(x: Tensor) -> Tensor:
+    """Mean over pairs of different examples of the cosine of their activations, float64 [layers].
+
+    x  [layers, batch, units]
+
+    1 where a layer tells no two examples apart (Poole et al. 2016, https://arxiv.org/abs/1606.05340).
+    With u the unit vectors, the cosines of all pairs sum to |sum of u|^2 - n. An all-zero
+    activation has no direction: such examples are left out. NaN where fewer than two are left.
+    """
+    norm = torch.linalg.vector_norm(x, dim=2, dtype=torch.float64)  # [layers, batch]
+    has_direction = norm != 0
+    scale = torch.where(has_direction, 1 / norm, 0.0)
+    total = torch.bmm(scale[:, None], x.double())[:, 0]  # [layers, units]  sum of u
+    count = has_direction.sum(dim=1).double()
+    mean = (total.square().sum(dim=1) - count) / (count * (count - 1))
+    return torch.where(count > 1, mean, torch.nan)
 
 
 def _norm(flat: Tensor) -> Tensor:

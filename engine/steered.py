@@ -25,6 +25,7 @@ class Steered:
 
     def __init__(self, job: Job, recorder: Recorder, run: trainer.Run, changes: int):
         self.begin_phase, self.before_step = recorder.begin_phase, recorder.before_step
+        self.first_batch = recorder.first_batch
         self.after_backward, self.after_step = recorder.after_backward, recorder.after_step
         self.should_stop = recorder.should_stop
         self.job, self.recorder, self.clock, self.spec = job, recorder, run.clock, run.spec

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from engine import blobs, schema
 from engine.errors import StoreError
-from engine.records import EpochEnd, Event, Item, Record, Steps
+from engine.records import EpochEnd, Event, InputKernel, Item, Record, Steps
 from engine.run_info import (
     BEGUN,
     DIVERGED,
@@ -297,7 +297,8 @@ class Reader(_File):
             "SELECT step, epoch, phase, seconds, scalars FROM records WHERE step > ? ORDER BY step",
             after,
         )
-        return [blobs.record_of(row) for row in rows]
+        layers = self._layers() if rows else 0
+        return [blobs.record_of(row, layers) for row in rows]
 
     def record(self, step: int) -> Record | None:
         """The record of exactly that step, with its histograms."""
@@ -306,7 +307,10 @@ class Reader(_File):
             " JOIN histograms h ON h.step = r.step WHERE r.step = ?",
             step,
         )
-        return blobs.record_of(rows[0][:5], rows[0][5]) if rows else None
+        return blobs.record_of(rows[0][:5], self._layers(), rows[0][5]) if rows else None
+
+    def _layers(self) -> int:
+        return _spec_of(self._rows("SELECT spec FROM run")[0][0]).layers
 
     def last_step(self) -> int | None:
         """The newest recorded step; None where nothing is recorded."""
@@ -331,6 +335,11 @@ class Reader(_File):
         """Everything that happened, in order."""
         rows = self._rows("SELECT step, kind, words, change, at FROM events ORDER BY step, id")
         return [Event(step=r[0], kind=r[1], words=r[2], change=r[3], at=r[4]) for r in rows]
+
+    def kernel(self) -> InputKernel | None:
+        """What theory needs of the first batch; None of a run that has none yet, or is older."""
+        rows = self._rows("SELECT batch_size, numbers, gram, labels FROM kernel")
+        return blobs.kernel_of(rows[0]) if rows else None
 
     def state(self, step: int) -> bytes | None:
         """What engine.checkpoints wrote of exactly that step."""

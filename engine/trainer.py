@@ -42,6 +42,9 @@ class Watcher(Protocol):
     def between(self, step: int, capture: Capture) -> Sequence[Change]:
         """What to change before this step; asked again until it is nothing. May wait."""
 
+    def first_batch(self, inputs: Tensor, labels: Tensor) -> None:
+        """The batch of step 0, before it: [batch, features] and [batch]. Not to be changed."""
+
     def before_step(self, step: int, epoch: int, *, ends_epoch: bool, must: bool) -> None: ...
     def after_backward(self) -> None: ...
     def after_step(self, loss: float, accuracy: float) -> None: ...
@@ -57,6 +60,7 @@ class Silent:
     def between(self, step: int, capture: Capture) -> Sequence[Change]:
         return ()
 
+    def first_batch(self, inputs: Tensor, labels: Tensor) -> None: ...
     def before_step(self, step: int, epoch: int, *, ends_epoch: bool, must: bool) -> None: ...
     def after_backward(self) -> None: ...
     def after_step(self, loss: float, accuracy: float) -> None: ...
@@ -262,6 +266,8 @@ class _Loop:
         run, spec = self.run, self.standing.spec
         inputs = run.data.train.inputs[index]  # [batch, features]
         labels = run.data.train.labels[index]  # [batch]
+        if self.at.step == 0:
+            self.watcher.first_batch(inputs, labels)
         self.watcher.before_step(self.at.step, self.at.epoch, ends_epoch=last, must=False)
         self.optimizer.zero_grad()
         logits = run.network(inputs)  # [batch, classes]

@@ -16,7 +16,9 @@ from typing import Any
 from engine import foreign, runs, schema, store
 from engine.data_sets import home
 from engine.errors import EngineError, StoreError
+from engine.records import Event
 from engine.spec import RunSpec
+from engine.steering import Standing, applied, changes_of
 
 SUFFIX = ".vglab"
 #: A run's records stay under 64 MB and its checkpoints under 200 MB.
@@ -103,7 +105,7 @@ def _imported(given: Path, folder: Path) -> str:
             writer.connection.execute("PRAGMA synchronous = OFF")  # lost with the folder it is in
             _copy(source, writer.connection, spec, beat)
     with store.Reader(made) as reader:
-        stands, changes = foreign.standing(spec, reader.events())
+        stands, changes = _standing(spec, reader.events())
     with store.Writer(made) as writer:
         writer.update(
             now=stands.spec.model_dump_json() if changes else "",
@@ -113,6 +115,15 @@ def _imported(given: Path, folder: Path) -> str:
         writer.fold()
     made.replace(runs.library() / made.name)
     return run
+
+
+def _standing(spec: RunSpec, events: list[Event]) -> tuple[Standing, int]:
+    """How a run stands after its events, and how many changes they were. Raises EngineError."""
+    stands, count = Standing(spec=spec), 0
+    for _, change in changes_of(events):
+        stands = applied(stands, change)
+        count += change.kind != "look"
+    return stands, count
 
 
 def _copy(

@@ -193,6 +193,7 @@ def test_a_file_of_schema_1_is_brought_up_to_date_when_it_is_read():
     connection.execute("ALTER TABLE events DROP COLUMN change")
     connection.execute("ALTER TABLE events DROP COLUMN at")
     connection.execute("DROP TABLE checkpoints")
+    connection.execute("DROP TABLE kernel")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()

@@ -1,5 +1,6 @@
 """Statistics against a second, slow and obvious way of computing them."""
 
+import itertools
 import math
 
 import numpy as np
@@ -146,6 +147,39 @@ def test_a_unit_is_dead_only_where_it_passes_nothing_for_any_sample():
     found = statistics.activation_statistics("relu", z, nn.functional.relu(z))
     assert found["dead_share"].item() == pytest.approx(1 / 3)
     assert found["saturated_share"].item() == pytest.approx(3 / 6), "ReLU: its zero outputs"
+
+
+def cosines(x):
+    """The cosine of each pair of different examples, one by one; those of all-zero ones left out."""
+    rows = [row for row in x.double().numpy() if row.any()]
+    return [
+        a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in itertools.permutations(rows, 2)
+    ]
+
+
+def test_sample_correlation_is_the_mean_cosine_of_all_pairs():
+    x = random(4, 30, 12)
+    x[1] = x[1].relu() * (random(30, 1, seed=3) > 0)  # half the examples are all zero
+    x[2] = 1e-20 * x[2]  # squares underflow in float32
+    x[3] = 1 + 1e-4 * x[3]  # nearly alike
+    found = statistics.sample_correlation(x)
+    for layer in range(4):
+        assert found[layer].item() == pytest.approx(
+            np.mean(cosines(x[layer])), rel=1e-12, abs=1e-14
+        )
+    assert 0 < 1 - found[3].item() < 1e-7, "what is left of the difference is not rounded away"
+
+
+def test_without_two_examples_that_have_a_direction_there_is_no_correlation():
+    x = random(3, 5, 4)
+    x[1, 1:] = 0
+    x[2] = 0
+    found = statistics.sample_correlation(x)
+    assert math.isfinite(found[0])
+    assert found[1:].isnan().all()
+    assert statistics.sample_correlation(random(2, 1, 4)).isnan().all(), "a batch of one"
+    x[0, 2, 3] = math.nan
+    assert statistics.sample_correlation(x)[0].isnan(), "shown, not averaged away"
 
 
 @pytest.mark.parametrize("largest", [1.0, 0.7, 3.0, 1e-7, 1e20])

@@ -16,6 +16,7 @@ from trained import losses, records, small, trained, work
 
 from engine import branches, foreign, library, runs, store, transfer
 from engine.errors import RunError, StoreError
+from engine.records import OLD_STATISTICS, ROW, STATISTICS
 from engine.run_info import Checkpoint
 from engine.spec import RunSpec
 from engine.steering import Change
@@ -84,7 +85,7 @@ def test_a_run_taken_in_is_the_run_that_went_out_under_a_new_id(original, home):
     copied = home / "runs" / f"{before}.sqlite"
     copied.write_bytes(file)
     assert runs.info(before).versions == info.versions
-    for table in ("records", "histograms", "steps", "epochs", "events", "checkpoints"):
+    for table in ("records", "histograms", "steps", "epochs", "events", "checkpoints", "kernel"):
         assert rows(run, table) == rows(before, table), table
     assert rows(run, "commands") == []
 
@@ -135,12 +136,40 @@ def test_an_older_file_is_taken_in_and_brought_up_to_date(spoiled):
         *(f"ALTER TABLE run DROP COLUMN {column}" for column in later),
         *(f"ALTER TABLE events DROP COLUMN {column}" for column in ("change", "at")),
         "DROP TABLE checkpoints",
+        "DROP TABLE kernel",
         "PRAGMA user_version = 1",
     )
     before = old.read_bytes()
     info = runs.info(transfer.imported(old))
     assert (info.title, info.note, info.changes) == ("From elsewhere", "", 0)
     assert old.read_bytes() == before
+
+
+def test_a_file_of_schema_2_is_taken_in_with_records_of_the_rows_it_had(spoiled):
+    """It knew neither `sample_correlation` nor what its first batch was like."""
+    rows_then = OLD_STATISTICS * small().layers * 8
+    old = spoiled(
+        f"UPDATE records SET scalars = substr(scalars, 1, {rows_then})",
+        "DROP TABLE kernel",
+        "PRAGMA user_version = 2",
+    )
+    run = transfer.imported(old)
+    twice = transfer.imported(transfer.exported(run))
+    for one in (run, twice):
+        with store.Reader(runs.path(one)) as reader:
+            found = reader.record(0).scalars
+            assert reader.kernel() is None
+        assert found.shape == (len(STATISTICS), small().layers)
+        assert np.isnan(found[OLD_STATISTICS:]).all()
+        assert np.isfinite(found[ROW["delta_rms"]]).all()
+
+
+def test_what_theory_needs_of_the_first_batch_goes_along():
+    run = trained(small(norm="batch"))
+    copy = transfer.imported(transfer.exported(run))
+    assert rows(copy, "kernel") == rows(run, "kernel")
+    [(_, size, _, gram, labels)] = rows(copy, "kernel")
+    assert (size, len(gram), len(labels)) == (20, 4 * 20**2, 2 * 20)
 
 
 def test_a_file_is_named_by_title_and_id_in_signs_that_every_disk_takes():
@@ -280,6 +309,21 @@ INFINITE = np.array([math.inf] * 8).tobytes()
         ("UPDATE events SET change = ? WHERE change != ''", ('{"kind": "exec"}',)),
         ("UPDATE events SET change = ?", ('{"kind": "set", "fields": {"depth": 100}}',)),
         ("UPDATE events SET change = ?", ('{"kind": "freeze", "layer": 99}',)),
+        ("UPDATE kernel SET batch_size = ?", (0,)),
+        ("UPDATE kernel SET batch_size = ?", (21,)),  # a batch has 20
+        ("UPDATE kernel SET batch_size = ?", ("all",)),
+        ("UPDATE kernel SET numbers = ?", (bytes(39),)),
+        ("UPDATE kernel SET numbers = ?", ("four",)),
+        ("UPDATE kernel SET numbers = ?", (np.array([0.1, math.inf, 1.0, 1.0, 1.0]).tobytes(),)),
+        ("UPDATE kernel SET numbers = ?", (np.array([0.1, 1.0, 1.0, math.nan, 1.0]).tobytes(),)),
+        ("UPDATE kernel SET numbers = ?", (np.array([0.1, -1.0, 1.0, 1.0, 1.0]).tobytes(),)),
+        ("UPDATE kernel SET numbers = ?", (np.array([1.0, 1.0, 1.0, 1.0, 1.0]).tobytes(),)),
+        ("UPDATE kernel SET numbers = ?", (np.array([-0.1, 1.0, 1.0, 1.0, 1.0]).tobytes(),)),
+        ("UPDATE kernel SET gram = ?", (bytes(4 * 400),)),  # and no labels
+        ("UPDATE kernel SET gram = ?, labels = ?", (bytes(4 * 399), bytes(40))),
+        ("UPDATE kernel SET gram = ?, labels = ?", (b"\xff" * 1600, bytes(40))),  # NaN
+        ("UPDATE kernel SET gram = ?, labels = ?", (bytes(1600), b"\x0a\x00" * 20)),
+        ("INSERT INTO kernel SELECT 1, batch_size, numbers, gram, labels FROM kernel", ()),
         ("UPDATE checkpoints SET bytes = bytes + 1", ()),
         ("UPDATE checkpoints SET kind = ?", ("hacked",)),
         ("UPDATE checkpoints SET state = ?, bytes = 4", (b"\x80\x04N.",)),

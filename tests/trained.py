@@ -53,6 +53,12 @@ def records(run, above=-1):
     }
 
 
+def rows_of_kernel(run):
+    """What is kept of the inputs of its first batch, as it lies in the file."""
+    with store.Reader(runs.path(run)) as reader:
+        return reader.connection.execute("SELECT * FROM kernel").fetchall()
+
+
 def losses(run):
     """Loss and accuracy of each batch, [2, steps]; complete and in order."""
     with store.Reader(runs.path(run)) as reader:
