@@ -13,7 +13,16 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import commands, export_command, presets, remedies, runs, steering_commands, store
+from engine import (
+    commands,
+    diagnosis_command,
+    export_command,
+    presets,
+    remedies,
+    runs,
+    steering_commands,
+    store,
+)
 from engine.errors import RunError, SpecError
 from engine.records import STATISTICS, EpochEnd
 from engine.shell import EXIT_CODES, FAILED, REFUSED, Json, Settings, err, out, print_json, refusing
@@ -30,6 +39,10 @@ SpecFile = Annotated[
     Path | None, typer.Option("--spec", help="Start from a JSON file of fields instead.")
 ]
 RunId = Annotated[str, typer.Argument(help="A run's id, as `list` prints it.")]
+Diagnosis = Annotated[
+    bool,
+    typer.Option("--diagnosis", help="Say what is wrong with it, and what to switch on, instead."),
+]
 
 
 @app.command("presets")
@@ -193,8 +206,11 @@ def _overview(run: store.RunInfo) -> dict[str, Any]:
 
 
 @app.command("show")
-def show_run(run: RunId, as_json: Json = False) -> None:
-    """Show one run: what was asked, how it ended, and its epochs."""
+def show_run(run: RunId, diagnosis: Diagnosis = False, as_json: Json = False) -> None:
+    """Show one run: what was asked, how it ended, and its epochs; or its diagnosis."""
+    if diagnosis:
+        diagnosis_command.show(run, as_json=as_json)
+        return
     with refusing():
         found = runs.info(run)
         with store.Reader(runs.path(run)) as reader:

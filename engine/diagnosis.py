@@ -8,8 +8,7 @@ dL/dW does not, because the activations shrink in step with it the other way.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from engine import course_findings as course
 from engine import findings as limits
@@ -180,8 +179,3 @@ def _finding(name: str, told: Told, spec: RunSpec, found: Collection[str]) -> Fi
         remedy=remedy,
         why=why,
     )
-
-
-def as_row(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON holds it."""
-    return asdict(finding)

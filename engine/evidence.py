@@ -142,6 +142,13 @@ class Evidence:
         return float(self.signs[sign][layer - 1])
 
     @property
+    def theory(self) -> Prediction | None:
+        """The prediction, where it can be trusted and is of the layers that are there now."""
+        theory = self.predicted
+        is_of_these = self.newest is not None and self.newest.phase == 1
+        return theory if theory is not None and theory.valid and is_of_these else None
+
+    @property
     def ends(self) -> tuple[int, int]:
         """The lowest and the highest hidden layer that is trained, from 1."""
         assert self.newest is not None

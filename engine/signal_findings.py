@@ -27,6 +27,7 @@ from engine.findings import (
     percent,
     say,
 )
+from engine.numerals import number
 from engine.records import ROW
 from engine.signs import ABSENT, NO_DIFFERENCE
 
@@ -61,11 +62,11 @@ def ratio(evidence: Evidence) -> tuple[float, dict[str, float], str]:
     if not isfinite(log10):
         return found, {}, ""
     numbers = {"ratio": found, "factor": 10.0 ** (log10 / (top - low))}
-    words = f"{_times(found)} layer {top}'s, ×{say(numbers['factor'])} per layer"
-    theory = evidence.predicted
-    if theory is not None and theory.valid and isfinite(theory.factor):
+    words = f"{_times(found)} layer {top}'s, ×{number(numbers['factor'])} per layer"
+    theory = evidence.theory
+    if theory is not None and isfinite(theory.factor):
         numbers["theory_factor"] = theory.factor
-        words += f" (theory at step 0: ×{say(theory.factor)})"
+        words += f" (theory at step 0: ×{number(theory.factor)})"
     return found, numbers, words
 
 
@@ -193,8 +194,8 @@ def saturated(evidence: Evidence) -> Told | None:
     depth = evidence.spec.depth
     numbers = {"saturated_share": share, "limit": SATURATED}
     theory = ""
-    if evidence.predicted is not None and evidence.predicted.valid:
-        numbers["theory_share"] = expected = float(evidence.predicted.saturated_share[most - 1])
+    if evidence.theory is not None:
+        numbers["theory_share"] = expected = float(evidence.theory.saturated_share[most - 1])
         theory = f" (theory at step 0: {percent(expected)})"
     return Told(
         severity=BAD if evidence.at("saturated", 2) else WATCH,
@@ -247,7 +248,7 @@ def collapsed(evidence: Evidence) -> Told | None:
     if not layers:
         return None
     depth = evidence.spec.depth
-    most = max(layers, key=lambda layer: evidence.value("alike", layer))
+    most = max(layers, key=lambda layer: (evidence.value("alike", layer), layer))
     apart = 10.0 ** -evidence.value("alike", most)
     less = "less than " if apart <= NO_DIFFERENCE else ""
     numbers = {"difference": apart, "limit": ALIKE}
