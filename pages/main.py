@@ -28,6 +28,12 @@ page = st.navigation(
             help="Two to six networks on the same axes: which remedy did the work?",
         ),
         st.Page(
+            "lessons.py",
+            title="Lessons",
+            icon=":material/school:",
+            help="The lecture in ten chapters: predict, watch a real network train, see why.",
+        ),
+        st.Page(
             "runs.py",
             title="Runs",
             icon=":material/library_books:",

@@ -102,7 +102,9 @@ def _profile(predict: Predict, guess: Sequence[float], run: Measured) -> Grade |
     ends = f"layer 1 {_size(measured[0])}, layer {len(measured) - 1} {_size(measured[-2])}"
     decades = tuple(off.tolist())
     if np.isnan(off).all():
-        sentence = "No layer has a gradient that a log axis can show: it is exactly 0 or not finite."
+        sentence = (
+            "No layer has a gradient that a log axis can show: it is exactly 0 or not finite."
+        )
         return Grade(measured=ends, sentence=sentence, decades=decades)
     worst = int(np.nanargmax(np.abs(off)))
     name = layer_names(len(measured))[worst]
@@ -112,7 +114,9 @@ def _profile(predict: Predict, guess: Sequence[float], run: Measured) -> Grade |
         f"{_praise(mean)}: on average {mean:.1f} decades off. Furthest in layer {name}: drawn "
         f"{_size(guess[worst])}, measured {_size(measured[worst])}, {abs(off[worst]):.1f} decades {side} it."
     )
-    return Grade(measured=ends, sentence=f"{sentence}{_falls(guess, measured)}", decades=decades)
+    return Grade(
+        measured=ends, sentence=f"{sentence}{_falls(guess, measured.tolist())}", decades=decades
+    )
 
 
 def _praise(mean: float) -> str:

@@ -193,7 +193,7 @@ def filled(text: str, of: Callable[[int, str], str]) -> str:
     """
     parts = re.split(r"(\$\$.+?\$\$|\$[^$\n]+?\$)", text, flags=re.S)
     for place, part in enumerate(parts):
-        tell = _in_formula if place % 2 else str
+        tell = in_formula if place % 2 else str
         parts[place] = PLACEHOLDER.sub(lambda hit, tell=tell: tell(of(int(hit[1]), hit[2])), part)
     return "".join(parts)
 
@@ -201,7 +201,8 @@ def filled(text: str, of: Callable[[int, str], str]) -> str:
 _SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
-def _in_formula(words: str) -> str:
+def in_formula(words: str) -> str:
+    """A number in words as KaTeX writes it."""
     words = re.sub(
         r"·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)",
         lambda hit: rf"\cdot 10^{{{hit[1].translate(_SUPERSCRIPTS)}}}",

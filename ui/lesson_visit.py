@@ -27,6 +27,8 @@ class Visit:
 
     #: log10 of the gradient RMS by layer, the option's index, or the number; None: not predicted.
     guess: Guess | None = None
+    #: As drawn so far: the height of each layer's point, None where there is none.
+    sketch: tuple[float | None, ...] = ()
     skipped: bool = False  # "show without predicting" was pressed
     shown: bool = False  # the run has been shown: the prediction stays as it is
     runs: tuple[str, ...] = ()  # run again in this visit, in the order of the chapter's runs

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import LessonError, SpecError
-from engine.records import STATISTICS
-from engine.remedies import REMEDIES
 from engine.spec import RunSpec
-from ui.comparison import COMPARISON
 from ui.figures import FIGURES
 from ui.lesson_numbers import MEASURES, PLACEHOLDER, PLACEHOLDERS
 from ui.lesson_table import (
@@ -28,24 +25,19 @@ from ui.lesson_table import (
     as_slug,
     as_text,
     as_whole,
-    shown,
 )
-from ui.links import HIDEABLE
+from ui.lesson_terms import EXPLAINED, as_explains, bold_name, is_explained
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "lessons" / "en"
 CHAPTERS = 10
 MOST_RUNS = 4
+__all__ = ["EXPLAINED", "bold_name", "is_explained"]  # what a chapter explains comes from here too
 SECTIONS = ("Idea", "Explanation", "Sources")
 KINDS = ("profile", "choice", "number")
 MOMENTS = ("start", "end")
+SHOWN = ("gradient_heatmap", "gradient_by_depth", "loss", "accuracy")
+HISTOGRAMS = ("gradient", "weight", "activation")
 FENCE = "+++"
-
-#: What a lesson can explain -> name of each thing -> the bold words that its explanation begins with.
-EXPLAINED: dict[str, dict[str, str]] = {
-    "remedy": {name: remedy.title for name, remedy in REMEDIES.items()},
-    "statistic": {name: name for name in STATISTICS},
-    "figure": {name: HIDEABLE[name] for name in FIGURES | COMPARISON},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +89,16 @@ class Lesson:
     predict: Predict
     check: Check
     slow: int | None  # the run whose backward pass is shown slowly; None for none
+    figures: tuple[str, ...]  # of FIGURES and "difference_heatmap", shown while it runs
+    histograms: str  # of HISTOGRAMS, in those figures
     idea: str  # markdown, as all sections
     explanation: str
     sources: str
 
 
-def read_all(folder: Path = FOLDER) -> tuple[Lesson, ...]:
+def read_all(folder: Path | None = None) -> tuple[Lesson, ...]:
     """Every chapter, in order. Raises LessonError. Read once, for as long as no file changes."""
-    files = sorted(folder.glob("*.md"))
+    files = sorted((folder or FOLDER).glob("*.md"))
     return _read_all(tuple((file, file.stat().st_mtime_ns) for file in files))
 
 
@@ -144,11 +138,13 @@ def parse(name: str, text: str) -> Lesson:
         title=table.take("title", as_text),
         question=table.take("question", as_text),
         minutes=table.take("minutes", as_whole(1, 120)),
-        explains=table.take("explains", _explains, ()),
+        explains=table.take("explains", as_explains, ()),
         runs=runs,
         predict=_predict(table.table("predict"), len(runs)),
         check=_check(table.table("check")),
         slow=_slow(table, len(runs)),
+        figures=table.take("figures", _figures, SHOWN),
+        histograms=table.take("histograms", as_one_of(HISTOGRAMS), HISTOGRAMS[0]),
         idea=sections["Idea"],
         explanation=sections["Explanation"],
         sources=sections["Sources"],
@@ -183,14 +179,10 @@ def _divided(name: str, text: str) -> tuple[dict[str, Any], dict[str, str]]:
     return head, dict(zip(headings, texts, strict=True))
 
 
-def _explains(value: Any) -> tuple[str, ...]:
-    known = [f"{kind}:{name}" for kind, names in EXPLAINED.items() for name in names]
-    for one in value if isinstance(value, list) else [value]:
-        if one not in known:
-            kinds = ", ".join(f"{kind}:NAME" for kind in EXPLAINED)
-            raise ValueError(f"a list of {kinds}, each of its registry, and {shown(one)} is none")
-    if len(set(value)) < len(value):
-        raise ValueError("a list that names nothing twice")
+def _figures(value: Any) -> tuple[str, ...]:
+    known = [*FIGURES, "difference_heatmap"]
+    if not isinstance(value, list) or not value or any(one not in known for one in value):
+        raise ValueError(f"a list of {', '.join(known)}")
     return tuple(value)
 
 
@@ -299,17 +291,6 @@ def _slow(head: Table, runs: int) -> int | None:
 
 
 # -- what its text must hold -----------------------------------------------------------------------
-
-
-def bold_name(item: str) -> str:
-    """The words, in bold, that the explanation of "remedy:tanh" begins with: "Tanh"."""
-    kind, _, name = item.partition(":")
-    return EXPLAINED[kind][name]
-
-
-def is_explained(item: str, text: str) -> bool:
-    """Whether a line of the text, or of a list in it, begins with the thing's name in bold."""
-    return bool(re.search(rf"^(?:[-*] +)?\*\*{re.escape(bold_name(item))}\*\*", text, re.M))
 
 
 def _check_explained(name: str, lesson: Lesson) -> None:

@@ -39,6 +39,9 @@ HIDEABLE = {
     "accuracy": "Accuracy",
     "table": "Table of outcomes",
     "history": "History",
+    "lesson_contents": "List of chapters",
+    "lesson_stages": "Back, stages and Next",
+    "lesson_export": "Save my answers",
     "export": "Export",
     "share": "Share",
 }

@@ -20,14 +20,28 @@ SELECTORS = {
     "status": ".st-key-status",
     "contrast": ".st-key-contrast",
     "history": ".st-key-history",
+    "lesson_contents": ".st-key-lesson_contents",
+    "lesson_stages": ".st-key-lesson_back, .st-key-lesson_next, .st-key-lesson_stage",
+    "lesson_export": ".st-key-lesson_export",
     "export": ".st-key-export",
     "share": ".st-key-share",
 }
 #: Parts that one page alone has.
 _OF_LAB = ("preset", "status", "tiles", "replay", "histogram_ridge", "history")
 _OF_COMPARE = ("contrast", "difference_heatmap", "table")
-LAB = tuple(part for part in links.HIDEABLE if part not in _OF_COMPARE)
-COMPARE = tuple(part for part in links.HIDEABLE if part not in (*_OF_LAB, "export"))
+_OF_LESSONS = ("lesson_contents", "lesson_stages", "lesson_export")
+LAB = tuple(part for part in links.HIDEABLE if part not in (*_OF_COMPARE, *_OF_LESSONS))
+COMPARE = tuple(part for part in links.HIDEABLE if part not in (*_OF_LAB, "export", *_OF_LESSONS))
+LESSONS = (
+    "sidebar",
+    *_OF_LESSONS,
+    "tiles",
+    "gradient_heatmap",
+    "gradient_by_depth",
+    "loss",
+    "accuracy",
+    "share",
+)
 
 
 def hidden() -> tuple[str, ...]:
