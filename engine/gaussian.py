@@ -20,7 +20,7 @@ from scipy.special import expit, log_ndtr, ndtr
 from engine.records import Floats
 
 NODES = 600  # of the rule over one input
-PAIR_NODES = 240  # of the rule over what two inputs have in common
+PAIR_NODES = 160  # of the rule over what two inputs have in common
 HERMITE = 48  # nodes of the smoothing, where its width is at most Activation.reach
 REACH = 9.0  # standard deviations the rules go out to: beyond lie 10^-19 of the mass
 SPACING = 0.1  # of the nodes about z = 0
@@ -28,8 +28,27 @@ RELU_FROM = 1e8  # variance from which what bends only near 0 is straight on eit
 SATURATED = 1 - 0.97**2  # share of the largest slope below which a unit counts as saturated
 
 _SCALE, _ALPHA = 1.0507009873554805, 1.6732632423543772  # of SELU
+NEAR, NEAR_NODES = 36.0, 360  # where an activation has not become its Far, and nodes there
 Function = Callable[[Floats], Floats]
 Smoothing = Callable[[Floats, float], tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Far:
+    """What an activation becomes far from 0, but for what decays exponentially."""
+
+    low: float = 0.0  # below 0
+    high: float = 0.0  # above 0: high + rise * z
+    rise: float = 0.0
+
+    def value(self, z: Floats) -> Floats:
+        return np.where(z > 0, self.high + self.rise * z, self.low)
+
+    def smoothed(self, m: Floats, t: float) -> tuple[Floats, Floats]:
+        """E value(m + t y), E slope(m + t y) over y ~ N(0, 1)."""
+        above = ndtr(m / t)
+        value = self.low + (self.high - self.low) * above
+        return value + self.rise * (m * above + t * _density(m / t)), self.rise * above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +63,7 @@ class Activation:
     reach: float = 4.0  # spread up to which HERMITE nodes are enough for the smoothing
     #: Slope below 0 over slope above 0, of an activation that is straight on either side of 0.
     bend: float | None = None
-    #: What it becomes for huge inputs: (its bend, its slope above 0); None if it stays as it is.
-    far: tuple[float, float] | None = (0.0, 1.0)
+    far: Far = Far(rise=1.0)
 
 
 def _density(z: Floats) -> Floats:
@@ -68,12 +86,12 @@ def _elu_smoothed(alpha: float, scale: float) -> Smoothing:
     return smoothed
 
 
-def _elu(alpha: float, scale: float, far: tuple[float, float]) -> Activation:
+def _elu(alpha: float, scale: float) -> Activation:
     return Activation(
         value=lambda z: scale * np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))),
         slope=lambda z: scale * np.where(z > 0, 1.0, alpha * np.exp(np.minimum(z, 0))),
         smoothed=_elu_smoothed(alpha, scale),
-        far=far,
+        far=Far(low=-scale * alpha, rise=scale),
     )
 
 
@@ -82,18 +100,22 @@ def _straight(bend: float) -> Activation:
         value=lambda z: np.where(z > 0, z, bend * z),
         slope=lambda z: np.where(z > 0, 1.0, bend),
         bend=bend,
-        far=None,
     )
 
 
 #: The same names as engine.network.ACTIVATIONS; a test holds them against each other.
 ACTIVATIONS: dict[str, Activation] = {
-    "sigmoid": Activation(value=expit, slope=lambda z: expit(z) * expit(-z), far=None),
-    "tanh": Activation(value=np.tanh, slope=lambda z: 1 - np.tanh(z) ** 2, reach=2.0, far=None),
+    "sigmoid": Activation(value=expit, slope=lambda z: expit(z) * expit(-z), far=Far(high=1.0)),
+    "tanh": Activation(
+        value=np.tanh,
+        slope=lambda z: 1 - np.tanh(z) ** 2,
+        reach=2.0,
+        far=Far(low=-1.0, high=1.0),
+    ),
     "relu": _straight(0.0),
     "leaky_relu": _straight(0.01),
-    "elu": _elu(1.0, 1.0, (0.0, 1.0)),
-    "selu": _elu(_ALPHA, _SCALE, (0.0, _SCALE)),
+    "elu": _elu(1.0, 1.0),
+    "selu": _elu(_ALPHA, _SCALE),
     "gelu": Activation(
         value=lambda z: z * ndtr(z),
         slope=lambda z: ndtr(z) + z * _density(z),
@@ -134,9 +156,7 @@ def moments(name: str, kernel: Floats) -> Moments:
     """
     activation, variance = ACTIVATIONS[name], float(kernel[0])
     saturated = saturated_share(name, variance)
-    bend, scale = activation.bend, 1.0
-    if activation.far is not None and variance > RELU_FROM:
-        bend, scale = activation.far
+    bend, scale = _bend_of(activation, variance)
     if bend is not None:
         return _straight_moments(bend, scale, kernel, saturated)
     mean, value, slope, fourth = _alone(activation, variance)
@@ -150,14 +170,21 @@ def moments(name: str, kernel: Floats) -> Moments:
     )
 
 
-def alone(name: str, variance: float) -> tuple[float, float]:
-    """E value^2 and E slope^2 over N(0, variance)."""
+def alone(name: str, variance: float) -> tuple[float, float, float]:
+    """E value, E value^2 and E slope^2 over N(0, variance)."""
     activation = ACTIVATIONS[name]
-    if activation.bend is not None:
-        half = (1 + activation.bend**2) / 2
-        return half * variance, half
-    _, value, slope, _ = _alone(activation, variance)
-    return value, slope
+    bend, scale = _bend_of(activation, variance)
+    if bend is not None:
+        half = scale**2 * (1 + bend**2) / 2
+        return scale * (1 - bend) * math.sqrt(variance / (2 * math.pi)), half * variance, half
+    return _alone(activation, variance)[:3]
+
+
+def _bend_of(activation: Activation, variance: float) -> tuple[float | None, float]:
+    """Its bend and its slope above 0, where all it does with so large inputs is to bend at 0."""
+    if activation.bend is None and activation.far.rise and variance > RELU_FROM:
+        return 0.0, activation.far.rise
+    return activation.bend, 1.0
 
 
 def pair(name: str, variance: float, covariance: float) -> tuple[float, float]:
@@ -219,10 +246,20 @@ def _smoothed(activation: Activation, m: Floats, t: float) -> tuple[Floats, Floa
         y, weight = _hermite()
         z = m[:, None] + t * y
         return activation.value(z) @ weight, activation.slope(z) @ weight
-    furthest = float(np.abs(m).max()) + REACH * t
-    z, width = _graded_line(_grading(furthest / REACH, NODES, SPACING), NODES, furthest)
-    weights = np.exp(-(((z - m[:, None]) / t) ** 2) / 2) * (width / (t * math.sqrt(2 * math.pi)))
-    return weights @ activation.value(z), weights @ activation.slope(z)
+    # What it is far from 0 in closed form, and what it is beside that on fixed nodes about 0.
+    z, value, slope = _near(activation)
+    share = np.exp(-(((z - m[:, None]) / t) ** 2) / 2) * (2 * NEAR / NEAR_NODES / t)
+    share /= math.sqrt(2 * math.pi)
+    far_value, far_slope = activation.far.smoothed(m, t)
+    return far_value + share @ value, far_slope + share @ slope
+
+
+@lru_cache(maxsize=32)
+def _near(activation: Activation) -> tuple[Floats, Floats, Floats]:
+    """Nodes about 0, and there what value and slope are beside what they are far away."""
+    z, _ = _graded_line(0.0, NEAR_NODES, NEAR)
+    far = activation.far
+    return z, activation.value(z) - far.value(z), activation.slope(z) - far.rise * (z > 0)
 
 
 @lru_cache(maxsize=1)
@@ -277,4 +314,4 @@ def _saturated_from(name: str) -> tuple[float, ...]:
     edges = ((z[1:] + z[:-1]) / 2)[saturated[1:] != saturated[:-1]].tolist()
     first = [-math.inf] if saturated[0] else []
     last = [math.inf] if saturated[-1] else []
-    return tuple([*first, *edges, *last])
+    return (*first, *edges, *last)
