@@ -36,6 +36,11 @@ DIFFERENCE_MARKS: dict[str, tuple[int, str]] = {
     "more": (5, "above 10⁶ times"),
 }
 
+#: log10 of chi_1 on the phase diagram, from where gradients vanish to where they explode: pale, so
+#: that ON_PHASE reads on all of it, on both backgrounds.
+PHASE_SCALE = ((0.0, "#e0907f"), (0.4, "#f6e3dc"), (0.5, "#f7f5f0"), (0.6, "#dde8f1"), (1.0, "#7fabd3"))
+ON_PHASE = "#141a24"
+
 LIGHT: dict[str, str] = {
     "background": "#ffffff",
     "text": "#1a2230",
@@ -48,6 +53,7 @@ LIGHT: dict[str, str] = {
     "validation": "#b34700",
     "test": "#7a3e9d",
     "guess": "#5b6575",
+    "theory": "#b34700",
     "ridge": "#0b5fa5",
     "event": "#b3261e",
     "below": "#ff9ec4",
@@ -71,6 +77,7 @@ DARK: dict[str, str] = LIGHT | {
     "validation": "#ff9a4d",
     "test": "#d2a8ff",
     "guess": "#a3adbd",
+    "theory": "#ff9a4d",
     "ridge": "#6cb6ff",
     "event": "#ff7b72",
     "absent": "#262c36",
