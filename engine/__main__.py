@@ -22,11 +22,23 @@ from engine import (
     runs,
     steering_commands,
     store,
+    theory_command,
 )
-from engine.errors import RunError, SpecError
+from engine.errors import RunError
 from engine.records import STATISTICS, EpochEnd
-from engine.shell import EXIT_CODES, FAILED, REFUSED, Json, Settings, err, out, print_json, refusing
-from engine.spec import RunSpec, parse_settings, read_json
+from engine.shell import (
+    EXIT_CODES,
+    FAILED,
+    REFUSED,
+    Json,
+    Settings,
+    asked,
+    err,
+    out,
+    print_json,
+    refusing,
+)
+from engine.spec import RunSpec
 
 app = typer.Typer(
     help="Train networks whose gradient vanishes, and see what each remedy does to it.",
@@ -81,7 +93,7 @@ def train_run(
 ) -> None:
     """Train in the foreground, with a progress bar; prints the run's id."""
     with refusing():
-        spec = _asked(preset, settings or [], spec_file)
+        spec = asked(preset, settings or [], spec_file)
         run = runs.create(spec, preset=preset)
         file = runs.path(run)
         runs.claim(run)  # so that a server that starts now does not take it for left behind
@@ -99,20 +111,6 @@ def train_run(
     if status != store.FINISHED:
         typer.echo(found.traceback or found.sentence, err=True)
     raise typer.Exit(REFUSED if job.refused else EXIT_CODES.get(status, FAILED))
-
-
-def _asked(preset: str, settings: list[str], spec_file: Path | None) -> RunSpec:
-    fields: dict[str, Any] = {}
-    if spec_file is not None:
-        try:
-            fields = read_json(spec_file.read_text()).model_dump(exclude_unset=True)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(
-                {"spec": f"The spec file {spec_file} cannot be read: {error}."}
-            ) from None
-    if preset:
-        fields |= presets.find(preset).changes
-    return RunSpec(**(fields | parse_settings(settings)))
 
 
 def _worker_module() -> Any:
@@ -284,6 +282,7 @@ app.command("again")(steering_commands.again)
 app.command("export")(export_command.export_run)
 app.command("ladder")(commands.train_ladder)
 app.command("verdict")(commands.give_verdict)
+app.command("theory")(theory_command.give_theory)
 
 
 def main() -> None:

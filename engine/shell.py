@@ -4,13 +4,15 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from engine import store
-from engine.errors import EngineError
+from engine import presets, store
+from engine.errors import EngineError, SpecError
+from engine.spec import RunSpec, parse_settings, read_json
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 REFUSED, DIVERGED, FAILED = 2, 3, 1
@@ -20,6 +22,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per l
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
 ]
+
+
+def asked(preset: str, settings: list[str], spec_file: Path | None) -> RunSpec:
+    """The spec that a command's options ask for, the later ones over the earlier. Raises EngineError."""
+    fields: dict[str, Any] = {}
+    if spec_file is not None:
+        try:
+            fields = read_json(spec_file.read_text()).model_dump(exclude_unset=True)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(
+                {"spec": f"The spec file {spec_file} cannot be read: {error}."}
+            ) from None
+    if preset:
+        fields |= presets.find(preset).changes
+    return RunSpec(**(fields | parse_settings(settings)))
 
 
 @contextmanager
