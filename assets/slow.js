@@ -16,7 +16,7 @@ class Slow {
     this.rows = make("div", "vgl-slow-rows", root);
     this.bar = make("div", "vgl-slow-bar", root);
     this.buttons = {
-      first: this.button("⏮", "To the beginning", () => this.go(0)),
+      first: this.button("|◀", "To the beginning", () => this.go(0)),
       back: this.button("◀", "One step back", () => this.go(this.at - 1)),
       play: this.button("▶ Play", "Play", () => this.play(!this.timer)),
       on: this.button("▶|", "One step forward", () => this.go(this.at + 1)),

@@ -12,6 +12,7 @@ from ui.pieces import POWERS
 
 Colours = Mapping[str, str]
 PX = 18  # of all type: read from the last row
+FAMILY = "Source Sans, Segoe UI, Helvetica, Arial, sans-serif"  # as the page's own
 _LOW, _HIGH = theme.PROFILE_RANGE
 _BEYOND = 0.5  # decades from the axis's end, where what lies beyond it is marked
 
@@ -98,11 +99,11 @@ def _layout(colours: Colours) -> dict[str, Any]:
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": PX, "color": colours["text"]},
+        "font": {"size": PX, "color": colours["text"], "family": FAMILY},
         "hoverlabel": {"font": {"size": PX}},
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "font": {"size": PX}},
-        "margin": {"l": 90, "r": 20, "t": 20, "b": 70},
-        "height": 430,
+        "margin": {"l": 90, "r": 20, "t": 10, "b": 64},
+        "height": 400,
         "xaxis": {**axis, "showgrid": False},
         "yaxis": axis,
     }

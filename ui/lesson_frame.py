@@ -16,9 +16,12 @@ STYLE = """
 .st-key-lesson_page :is(p, li) { font-size: 1.2rem; line-height: 1.6; }
 .st-key-lesson_text { max-width: 64rem; }
 .st-key-lesson_page h1 { font-size: 2.3rem; line-height: 1.25; max-width: 56rem; padding: 0.4rem 0 0.2rem; }
-.st-key-lesson_page h2 { font-size: 1.7rem; line-height: 1.3; max-width: 60rem; }
+.st-key-lesson_page h2 { font-size: 1.7rem; line-height: 1.3; max-width: 60rem; padding: 0.2rem 0; }
 .st-key-lesson_page h3 { font-size: 1.4rem; }
-.st-key-lesson_page .katex { font-size: 1.15em; }
+.st-key-lesson_page .katex { font-size: 1.06em; }
+.st-key-lesson_page .katex-display { font-size: 1.3rem; }
+.st-key-lesson_page .katex-display > .katex { font-size: 1em; }
+.vgl-projector .st-key-lesson_page .katex-display { font-size: 1.9rem; }
 .st-key-lesson_page [data-testid="stCaptionContainer"] p { font-size: 1.05rem; line-height: 1.5; }
 .st-key-lesson_page :is(td, th) { font-size: 1.15rem; line-height: 1.5; padding: 0.35rem 1.1rem 0.35rem 0; }
 .st-key-lesson_page table { font-variant-numeric: tabular-nums; }
@@ -27,7 +30,13 @@ STYLE = """
 .st-key-lesson_page :is(button, a) p { font-size: 1.05rem; }
 .st-key-lesson_bar :is(button, a) p { font-size: 1rem; }
 .st-key-lesson_contents { gap: 0.15rem; }
-.st-key-lesson_contents button { justify-content: flex-start; text-align: left; padding: 0.2rem 0.4rem; min-height: 2rem; }
+.st-key-lesson_contents button { padding: 0.15rem 0.4rem; min-height: 1.9rem; }
+.st-key-lesson_contents button > div { justify-content: flex-start; width: 100%; }
+.st-key-lesson_contents button p { text-align: left; }
+.st-key-lesson_page .vgl-larger { display: none; } /* one for the whole page is above */
+[class*="st-key-lesson_card_"] { padding: 0.35rem 0.9rem 0.5rem; gap: 0; }
+.st-key-lesson_page [class*="st-key-lesson_card_"] [data-testid="stCaptionContainer"] p { font-size: 1rem; line-height: 1.4; }
+[class*="st-key-lesson_card_"] button { min-height: 1.9rem; padding: 0; }
 .st-key-lesson_contents button p { font-size: 1rem; }
 .vgl-projector .st-key-lesson_page :is(p, li) { font-size: 1.75rem; line-height: 1.5; }
 .vgl-projector .st-key-lesson_page h1 { font-size: 3.3rem; max-width: none; }
@@ -52,9 +61,8 @@ STYLE = """
 """
 TITLE = "Lessons"
 INTRODUCTION = (
-    "Ten chapters tell the whole story: why the gradient vanishes, seven ways to keep it alive, and "
-    "which of them did the work. Each asks first: **predict**, then a real network is trained "
-    "before your eyes, and you see how far off you were."
+    "Ten chapters: why the gradient vanishes, seven ways to keep it alive, and which of them did the "
+    "work. Each asks you to **predict** first; then a real network is trained before your eyes."
 )
 
 
@@ -202,11 +210,11 @@ def draw_cover(lessons: Sequence[Lesson]) -> None:
             f"{sum(lesson.minutes for lesson in lessons)} minutes in all. The arrow keys turn the "
             "pages, **p** enlarges them for a projector."
         )
-    left, right = st.columns(2)
     half = -(-len(lessons) // 2)
-    for at, lesson in enumerate(lessons):
-        with left if at < half else right:
-            _draw_card(lesson)
+    for column, some in zip(st.columns(2), (lessons[:half], lessons[half:]), strict=True):
+        with column, st.container(gap="xsmall"):
+            for lesson in some:
+                _draw_card(lesson)
 
 
 def _draw_card(lesson: Lesson) -> None:

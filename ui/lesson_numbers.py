@@ -12,8 +12,8 @@ from engine import outcomes, runs, store
 from engine.outcomes import gradient_ratio
 from engine.records import ROW, Floats, InputKernel, Record
 from engine.spec import RunSpec
-from engine.theory import Prediction
 from ui.numbers import NONE, number, share
+from ui.predictions import Prediction
 
 #: Of a text: {run0.factor_start}.
 PLACEHOLDER = re.compile(r"\{run(\d+)\.(\w+)\}")
@@ -84,7 +84,7 @@ def _measured(path: Path, _: tuple[int, ...], status: str) -> Measured:
     measure.refresh()
     with store.Reader(path) as reader:
         records, ends, steps = reader.records(), reader.epochs(), reader.steps()
-        kernel = reader.kernel() if hasattr(reader, "kernel") else None
+        kernel = reader.kernel()
     first = records[0] if records and records[0].step == 0 else None
     return Measured(
         spec=measure.info.spec,
@@ -182,7 +182,7 @@ PLACEHOLDERS: dict[str, tuple[str, Told]] = {
 def told(name: str, run: Measured | None, theory: Prediction | None) -> str:
     """A placeholder's number in words; an en dash where nothing is measured."""
     form, read = PLACEHOLDERS[name]
-    found = None if run is None else read(run, theory if theory and theory.valid else None)
+    found = None if run is None else read(run, None if theory is None or theory.fault else theory)
     return NONE if found is None else FORMS[form](found)
 
 

@@ -8,7 +8,6 @@ import streamlit as st
 from engine.errors import EngineError
 from engine.records import Floats
 from engine.store import RunInfo
-from engine.theory import Prediction
 from ui import (
     lesson_figures,
     lesson_grading,
@@ -23,6 +22,7 @@ from ui.lesson_grading import Grade
 from ui.lesson_numbers import MEASURES, Measured, log10_profile, value
 from ui.lessons import Lesson
 from ui.live import component
+from ui.predictions import Prediction, predictions
 from ui.probes import probes
 from ui.summary import layer_names
 
@@ -53,7 +53,14 @@ def _measured(info: RunInfo | None) -> Measured | None:
 
 def theory_of(run: Measured | None) -> Prediction | None:
     """What theory says of a run's first step; None while that is not known."""
-    return None
+    if run is None or run.kernel is None:
+        return None
+    return predictions.get(run.spec, run.kernel)
+
+
+def _is_pending(run: Measured | None) -> bool:
+    """Whether theory is being computed, beside the page."""
+    return run is not None and run.kernel is not None and theory_of(run) is None
 
 
 # -- reveal ----------------------------------------------------------------------------------------
@@ -80,6 +87,8 @@ def draw_reveal(lesson: Lesson) -> None:
     if any(run is not None and not run.is_over for run in measured):
         st.caption("Still training: the newest numbers move on.")
         _wait(lambda: all(run is None or run.is_over for run in _runs(lesson)))
+    elif any(_is_pending(run) for run in measured):
+        _wait(lambda: not any(_is_pending(run) for run in measured))
 
 
 def _headline(found: Grade) -> str:
@@ -135,15 +144,14 @@ def _draw_profile(lesson: Lesson, run: Measured, found: Grade | None) -> None:
     guess = lesson_visit.of(lesson).guess
     drawn = guess if isinstance(guess, tuple) else ()
     theory = theory_of(run) if lesson.predict.at == "start" else None
-    good = theory is not None and theory.valid
     step = 0 if record is None else record.step
     st.plotly_chart(
         lesson_figures.profile(
             layer_names(len(measured)),
             measured.tolist(),
             drawn,
-            _listed(theory.log10_grad_rms) if theory and good else (),
-            _listed(theory.grad_band) if theory and good else (),
+            _listed(theory.log10_grad_rms) if theory and not theory.fault else (),
+            _listed(theory.grad_band) if theory and not theory.fault else (),
             colours=_colours(),
             word=f"measured, step {step:,}",
         ),
@@ -153,11 +161,14 @@ def _draw_profile(lesson: Lesson, run: Measured, found: Grade | None) -> None:
         alt=f"Gradient RMS by layer of {lesson.runs[lesson.predict.of].label} at step {step:,}, "
         + (found.sentence if found else "without a prediction."),
     )
-    if theory is not None and not theory.valid:
+    if theory is not None and theory.fault:
         st.caption(f"Theory is not drawn: {theory.fault}")
     if found is not None and found.decades:
         names = layer_names(len(found.decades))
-        off = [f"{name}: {d:+.1f}" for name, d in zip(names, found.decades, strict=True)]
+        off = [
+            f"{name}: {decades:+.1f}".replace("-", "−")
+            for name, decades in zip(names, found.decades, strict=True)
+        ]
         st.caption(
             f"Decades that you drew too high (+) or too low (−), by layer: {', '.join(off)}."
         )
@@ -260,6 +271,8 @@ def draw_explain(lesson: Lesson) -> None:
         st.markdown(lesson_numbers.filled(lesson.explanation, tell))
         st.subheader("Sources")
         st.markdown(lesson.sources)
+    if any(_is_pending(run) for run in measured):
+        _wait(lambda: not any(_is_pending(run) for run in measured))
 
 
 def _draw_slow(lesson: Lesson, of: int) -> None:

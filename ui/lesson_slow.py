@@ -67,7 +67,9 @@ def _steps(layers: Sequence[Row], place: int, order: Sequence[str]) -> list[dict
             "The loss itself says how each logit should change. This is where the signal begins."
         )
         terms = [["result", "RMS of dL/dz", number(row["delta_rms"])]]
-        return [_step(place, name, "starts", terms, words, row["delta_rms"], "delta")]
+        return [
+            _step(place, name, "the gradient starts here", terms, words, row["delta_rms"], "delta")
+        ]
     above = layers[place - 1]
     now = row["signal_rms"]
     steps = [_weights(place, name, above, now)]
