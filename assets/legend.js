@@ -3,7 +3,9 @@
 const STROKES = { // lengths drawn and left out, in pixels
   dash: [8, 5], dot: [3, 3], dashdot: [8, 4, 3, 4], longdash: [14, 5], longdashdot: [13, 4, 3, 4],
 };
-const SIGNS = { diamond: "◆", square: "■", "triangle-up": "▲", star: "★", "triangle-down": "▼", circle: "●" };
+const SIGNS = {
+  "circle-open": "○", "diamond-open": "◇", diamond: "◆", square: "■", "triangle-up": "▲", star: "★", "triangle-down": "▼", circle: "●",
+};
 
 /** Change a text only where it differs, so that a selection in it lives. */
 export function put(place, text) {
@@ -19,6 +21,7 @@ export function entriesOf(traces) {
 
 function keyOf({ type, mode, colorscale, line, marker }) {
   if (type === "heatmap") return { kind: "cell", colour: colorscale[1][1] };
+  if (mode === "markers" && SIGNS[marker.symbol]) return { kind: "sign", colour: marker.color, symbol: marker.symbol };
   if (mode === "markers") return { kind: "cross", colour: marker.color };
   return { kind: "line", colour: line.color, dash: line.dash, symbol: marker?.symbol };
 }
@@ -44,7 +47,8 @@ export function drawKey(place, { kind, colour, dash, symbol }) {
   place.className = `vgl-key vgl-key-${kind}`;
   place.style.setProperty("--colour", colour);
   place.style.setProperty("--stroke", stroke(dash));
-  place.textContent = kind === "line" && dash && symbol ? SIGNS[symbol] ?? "" : "";
+  const signed = kind === "sign" || (kind === "line" && dash && symbol);
+  place.textContent = signed ? SIGNS[symbol] ?? "" : "";
 }
 
 function stroke(dash) {

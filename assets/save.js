@@ -15,7 +15,8 @@ export function buttons(Plotly, told) {
     name: "save_html", title: "Save as HTML, which opens anywhere", icon: Plotly.Icons.disk,
     click: () => download(told().address, ""), // the server names the file
   };
-  return [["zoom2d", "pan2d"], [save("png"), save("svg"), page]];
+  const pages = told().address ? [page] : [];
+  return [["zoom2d", "pan2d"], [save("png"), save("svg"), ...pages]];
 }
 
 /** With its title, keys and background, which on the page are not the plot's own. */

@@ -7,6 +7,9 @@ from ui import controls, export_panel, history, live, replay, share, spec_form
 controls.read_link()
 info = controls.shown_run()
 spec, faults = controls.checked_spec()
+st.session_state["lab_settings"] = (
+    spec_form.fields()
+)  # for the Theory page, beyond the controls' life
 layers = info.spec.layers if info else spec.layers if spec else spec_form.DEFAULTS["depth"] + 1
 controls.check_layer(layers)
 hidden = share.hidden()
@@ -39,6 +42,7 @@ live.mount(
     kind=view.kind,
     layer=view.layer,
     step_axis=view.axis,
+    profile=view.profile,
     step=step,
     hidden=hidden,
     known=info,

@@ -28,6 +28,12 @@ page = st.navigation(
             help="Two to six networks on the same axes: which remedy did the work?",
         ),
         st.Page(
+            "theory.py",
+            title="Theory",
+            icon=":material/function:",
+            help="What can be calculated before the first step, beside what is measured.",
+        ),
+        st.Page(
             "lessons.py",
             title="Lessons",
             icon=":material/school:",

@@ -4,7 +4,7 @@ from engine import __version__
 
 NAME = "Vanishing Gradient Lab"
 #: Pages that show, when a person comes back by the menu, what they showed before.
-COME_BACK_TO = frozenset({"lab", "compare", "lessons", "runs"})
+COME_BACK_TO = frozenset({"lab", "compare", "lessons", "runs", "theory"})
 FOOTER = f"{NAME} {__version__}"
 
 

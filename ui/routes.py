@@ -6,6 +6,7 @@ Streamlit checks no origin on routes of ours, so those that give data do it them
 import asyncio
 import gzip
 import hashlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -23,7 +24,9 @@ from engine.errors import EngineError, RunError
 from ui import figure_page, frames, moments
 from ui.hub import Hub, Viewer
 from ui.outcome_table import OutcomeTable
+from ui.probes import probes
 from ui.subjects import opener
+from ui.theory_answers import Theory
 from ui.views import Library
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -34,8 +37,9 @@ REFUSED = 4403  # close code, after HTTP's 403
 PLOTLY_URL = f"/live/plotly.min.js?v={plotly.__version__}"
 
 
-def routes(hub: Hub, library: Library) -> Sequence[BaseRoute]:
+def routes(hub: Hub, library: Library, theory: Theory | None = None) -> Sequence[BaseRoute]:
     """Everything under /live, fed by `hub`; the table to download is read from `library`."""
+    theory = theory or Theory(probes)
 
     async def feed(socket: WebSocket) -> None:
         await _feed(hub, socket)
@@ -52,6 +56,13 @@ def routes(hub: Hub, library: Library) -> Sequence[BaseRoute]:
     async def figure(request: Request) -> Response:
         return await _figure(library, request)
 
+    async def network(request: Request) -> Response:
+        return await _told(request, partial(theory.network, request.query_params))
+
+    async def phase(request: Request) -> Response:
+        activation = request.query_params.get("activation", "")
+        return await _told(request, partial(theory.phase, activation))
+
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "watched": len(hub.watched)})
 
@@ -61,6 +72,8 @@ def routes(hub: Hub, library: Library) -> Sequence[BaseRoute]:
         Route("/live/table.csv", table),
         Route("/live/moment", moment),
         Route("/live/figure.html", figure),
+        Route("/live/theory", network),
+        Route("/live/phase", phase),
         Route("/live/health", health),
         Route("/live/plotly.min.js", _plotly),
         Route("/live/{name}", _asset),
@@ -139,6 +152,11 @@ async def _answered(request: Request, read: Callable[[], str | bytes], **more: A
         return JSONResponse({"error": str(error)}, status_code=404)
     headers = {"Cache-Control": "no-store"} | more.pop("headers", {})
     return Response(body, headers=headers, **more)
+
+
+async def _told(request: Request, read: Callable[[], Any]) -> Response:
+    """What `read` gives, as JSON."""
+    return await _answered(request, lambda: json.dumps(read()), media_type="application/json")
 
 
 async def _table(library: Library, request: Request) -> Response:

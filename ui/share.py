@@ -16,7 +16,7 @@ SELECTORS = {
     "remedies": ".st-key-remedies, .st-key-compare_remedies",
     "fields": '[class*="st-key-group_"]',
     "picker": ".st-key-run_picker, .st-key-compare_runs",
-    "view": ".st-key-kind, .st-key-layer, .st-key-axis, .st-key-compare_view, .st-key-compare_show",
+    "view": ".st-key-profile, .st-key-kind, .st-key-layer, .st-key-axis, .st-key-compare_view, .st-key-compare_show",
     "status": ".st-key-status",
     "contrast": ".st-key-contrast",
     "history": ".st-key-history",
@@ -42,6 +42,7 @@ LESSONS = (
     "accuracy",
     "share",
 )
+THEORY = ("sidebar", "share")
 
 
 def hidden() -> tuple[str, ...]:
