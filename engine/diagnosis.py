@@ -7,7 +7,7 @@ with tanh and PyTorch's own initialisation dL/dz shrinks 30 times over 7 layers 
 dL/dW does not, because the activations shrink in step with it the other way.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import course_findings as course
@@ -160,11 +160,12 @@ def diagnose(evidence: Evidence) -> list[Finding]:
     }
     if all(said.severity == HEALTHY for said in told.values()):
         told[HEALTHY] = signal.healthy(evidence)
-    found = [_finding(name, said, evidence.spec, told) for name, said in told.items()]
+    names = frozenset(told)
+    found = [_finding(name, said, evidence.spec, names) for name, said in told.items()]
     return sorted(found, key=lambda one: SEVERITIES.index(one.severity))
 
 
-def _finding(name: str, told: Told, spec: RunSpec, found: Collection[str]) -> Finding:
+def _finding(name: str, told: Told, spec: RunSpec, found: frozenset[str]) -> Finding:
     kind = FINDINGS[name]
     remedy, why = prescribed(name, spec, found)
     return Finding(

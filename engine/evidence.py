@@ -134,8 +134,8 @@ class Evidence:
 
     def at(self, sign: str, *levels: int) -> tuple[int, ...]:
         """Numbers, from 1, of the layers in which a sign is at one of these levels."""
-        found = np.isin(self.levels[sign], levels)
-        return tuple(int(layer) + 1 for layer in np.flatnonzero(found))
+        told = self.levels[sign].tolist()
+        return tuple(layer for layer, level in enumerate(told, start=1) if level in levels)
 
     def value(self, sign: str, layer: int) -> float:
         """A sign's median in a layer, from 1."""
