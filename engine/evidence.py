@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, log
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from engine.run_info import RUNNING, RunInfo
 from engine.signs import SIGNS, Levels, Signs, ends
 from engine.spec import RunSpec
 from engine.store import Reader
-from engine.theory import Prediction
 
 CHUNK = 64  # steps whose losses are averaged
 PLATEAU = 2 * CHUNK  # steps, at least
@@ -113,6 +113,17 @@ class _Epochs:
         self.told = Epochs(best=best, last=end, is_rising=is_rising)
 
 
+class Theory(Protocol):
+    """What of engine.theory.Prediction is told, without importing it: it brings scipy."""
+
+    @property
+    def valid(self) -> bool: ...
+    @property
+    def factor(self) -> float: ...
+    @property
+    def saturated_share(self) -> Floats: ...
+
+
 # -- all of it ---------------------------------------------------------------------------------------
 
 
@@ -130,7 +141,7 @@ class Evidence:
     wake_steps: Levels  # [layers]  the first recorded step of an update above 1e-4; -1 without
     loss: Loss
     epochs: Epochs
-    predicted: Prediction | None = None  # of step 0
+    predicted: Theory | None = None  # of step 0
 
     def at(self, sign: str, *levels: int) -> tuple[int, ...]:
         """Numbers, from 1, of the layers in which a sign is at one of these levels."""
@@ -142,7 +153,7 @@ class Evidence:
         return float(self.signs[sign][layer - 1])
 
     @property
-    def theory(self) -> Prediction | None:
+    def theory(self) -> Theory | None:
         """The prediction, where it can be trusted and is of the layers that are there now."""
         theory = self.predicted
         is_of_these = self.newest is not None and self.newest.phase == 1
@@ -191,7 +202,7 @@ class Course:
         *,
         status: str,
         sentence: str = "",
-        predicted: Prediction | None = None,
+        predicted: Theory | None = None,
     ) -> Evidence:
         """What is known now.
 
@@ -219,7 +230,7 @@ def read(
     info: RunInfo,
     *,
     until: int | None = None,
-    predicted: Prediction | None = None,
+    predicted: Theory | None = None,
 ) -> Evidence:
     """The evidence in a run's file. Raises StoreError.
 
