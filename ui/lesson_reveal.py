@@ -7,6 +7,7 @@ import streamlit as st
 
 from engine.errors import EngineError
 from engine.records import Floats
+from engine.spec import RunSpec
 from engine.store import RunInfo
 from ui import (
     lesson_figures,
@@ -275,9 +276,19 @@ def draw_explain(lesson: Lesson) -> None:
         _wait(lambda: not any(_is_pending(run) for run in measured))
 
 
+def prepare(lesson: Lesson) -> None:
+    """Have the slow motion measured, in another process, before a visitor gets there."""
+    if lesson.slow is not None:
+        probes.ask("backward", _slow_spec(lesson, lesson.slow))
+
+
+def _slow_spec(lesson: Lesson, of: int) -> RunSpec:
+    return lesson_runs.specs(lesson, lesson_visit.of(lesson).data)[of]
+
+
 def _draw_slow(lesson: Lesson, of: int) -> None:
     """What each layer does to the gradient, on the first batch of that run's own network."""
-    spec = lesson_runs.specs(lesson, lesson_visit.of(lesson).data)[of]
+    spec = _slow_spec(lesson, of)
     answer = probes.ask("backward", spec)
     st.header("The backward pass, in slow motion")
     if answer.error:

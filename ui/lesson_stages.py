@@ -12,6 +12,7 @@ AFTER_A_PREDICTION = ("run", "reveal", "explain")
 
 def draw(lesson: Lesson, stage: str) -> None:
     """One stage; what shows a result only once there is a prediction, or it was declined."""
+    lesson_reveal.prepare(lesson)
     if stage in AFTER_A_PREDICTION and not lesson_visit.of(lesson).may_show:
         lesson_run.draw_gate(lesson)
     else:
