@@ -206,8 +206,9 @@ export class Chart {
   write({ sides, options, told = {} }) {
     const { title, caption, alt, each } = this.figure.layout.meta;
     const names = deepest(sides);
+    const numbers = sides[0]?.run?.header.alt;
     const words = {
-      ...sides[0]?.run?.header.alt,
+      ...numbers, ...chosenWords(this.figure.layout.meta.words, options, numbers ?? {}),
       kind_title: capital(options.kind),
       part_title: capital(options.part ?? ""),
       part: options.part,
@@ -223,9 +224,9 @@ export class Chart {
     if (this.plot.getAttribute("aria-label") !== said) this.plot.setAttribute("aria-label", said);
   }
 
-  /** What the bins do not hold, and which layer is meant where the networks differ in depth. */
+  /** What stands beside the chart: what the bins do not hold, what theory says; and which layer is meant where the networks differ in depth. */
   notes(sides, options) {
-    const { aside, each } = this.figure.layout.meta;
+    const { aside, each, lead } = this.figure.layout.meta;
     if (!aside) return "";
     const beside = sides.flatMap(({ run, label }) => {
       const note = resolve(aside, run, options);
@@ -235,9 +236,10 @@ export class Chart {
       const names = run?.get("layer_names");
       return names ? [`${names[rowOf(names.length, options)]} in ${label}`] : [];
     });
+    if (!lead) return beside.join("; ");
     return [
       each && options.depth === "relative" ? `As deep, relatively: layer ${depths.join(", ")}.` : "",
-      beside.length ? `Beside the bins: ${beside.join("; ")}.` : "",
+      beside.length ? `${lead}: ${beside.join("; ")}.` : "",
     ].join(" ").trim();
   }
 
@@ -262,6 +264,12 @@ export class Chart {
     Plotly?.purge(this.plot);
     this.frame.remove();
   }
+}
+
+/** The placeholders that depend on what a person chose: choice -> its value -> name -> text. */
+function chosenWords(words, options, numbers) {
+  const found = Object.entries(words).flatMap(([choice, cases]) => Object.entries(cases[options[choice]] ?? {}));
+  return Object.fromEntries(found.map(([name, text]) => [name, replaced(text, numbers)]));
 }
 
 function capital(word) {

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import StoreError
 from engine.records import (
     EPOCH_NUMBERS,
     GRADIENT_COLUMNS,
@@ -105,17 +104,17 @@ def epoch_of(row: tuple[Any, ...]) -> EpochEnd:
 
 
 def kernel_of(row: tuple[Any, ...]) -> InputKernel:
-    """The kernel of a row (batch_size, numbers, gram, labels). Raises StoreError for what none has."""
+    """The kernel of a row (batch_size, numbers, gram, labels). Raises ValueError for what none has."""
     batch, numbers, gram, labels = row
     if type(batch) is not int or not 1 <= batch <= MOST_BATCH:
-        raise StoreError(f"the batch of its kernel is not a number from 1 to {MOST_BATCH:,}")
+        raise ValueError(f"the batch of its kernel is not a number from 1 to {MOST_BATCH:,}")
     if type(numbers) is not bytes or len(numbers) != 8 * len(KERNEL_NUMBERS):
-        raise StoreError("its kernel is not of five numbers")
+        raise ValueError("its kernel is not of five numbers")
     told = dict(zip(KERNEL_NUMBERS, np.frombuffer(numbers, np.float64).tolist(), strict=True))
     if not all(np.isfinite(list(told.values()))) or told["variance"] < 0 or told["harmonic"] < 0:
-        raise StoreError("a number of its kernel is not finite, or a variance is below 0")
+        raise ValueError("a number of its kernel is not finite, or a variance is below 0")
     if not 0 <= told["same_share"] <= 1 - 1 / batch:
-        raise StoreError("the share of pairs in its kernel is not from 0 to 1")
+        raise ValueError("the share of pairs in its kernel is not from 0 to 1")
     return InputKernel(batch_size=batch, **told, **_products(batch, gram, labels))
 
 
@@ -126,10 +125,10 @@ def _products(batch: int, gram: Any, labels: Any) -> dict[str, Any]:
     size = min(batch, GRAM_EXAMPLES)
     whole = (type(gram) is bytes, type(labels) is bytes) == (True, True)
     if not whole or (len(gram), len(labels)) != (4 * size**2, 2 * size):
-        raise StoreError("the products of its kernel do not have the size of its batch")
+        raise ValueError("the products of its kernel do not have the size of its batch")
     products = np.frombuffer(gram, np.float32).reshape(size, size)
     if not np.isfinite(products).all():
-        raise StoreError("a product of its kernel is not finite")
+        raise ValueError("a product of its kernel is not finite")
     return {"gram": products, "labels": np.frombuffer(labels, np.uint16)}
 
 

@@ -289,7 +289,10 @@ def _event(row: Values, spec: RunSpec) -> Values:
 
 
 def _kernel(row: Values, spec: RunSpec) -> Values:
-    kernel = blobs.kernel_of(row[1:])
+    try:
+        kernel = blobs.kernel_of(row[1:])
+    except ValueError as error:
+        raise StoreError(str(error)) from None
     if kernel.batch_size > spec.batch_size:
         raise StoreError("its kernel is of a larger batch than its own")
     if kernel.labels is not None and (kernel.labels >= len(spec.data_set.classes)).any():

@@ -66,7 +66,7 @@ SUFFIX = ".sqlite"
 def _sentences(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, json.JSONDecodeError) as error:
+    except (sqlite3.Error, ValueError) as error:
         raise StoreError(f"The run file {path.name} cannot be used: {error}.") from error
 
 
@@ -339,7 +339,8 @@ class Reader(_File):
     def kernel(self) -> InputKernel | None:
         """What theory needs of the first batch; None of a run that has none yet, or is older."""
         rows = self._rows("SELECT batch_size, numbers, gram, labels FROM kernel")
-        return blobs.kernel_of(rows[0]) if rows else None
+        with _sentences(self.path):
+            return blobs.kernel_of(rows[0]) if rows else None
 
     def state(self, step: int) -> bytes | None:
         """What engine.checkpoints wrote of exactly that step."""

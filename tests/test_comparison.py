@@ -36,7 +36,7 @@ def display(path, layers, last):
     view.refresh()
     shown = view.display()
     view.close()
-    curves = ("profile_now", *(f"epoch_{part}_loss" for part in ("train", "validation", "test")))
+    curves = ("gradient_now", *(f"epoch_{part}_loss" for part in ("train", "validation", "test")))
     shifts = {"min": -0.5, "max": 0.4, "low": -0.2, "high": 0.1}
     bands = {
         f"{name}_{end}": shown.arrays[name] + np.float32(shift)
@@ -240,7 +240,7 @@ def test_every_name_that_is_asked_for_is_one_the_views_give(sides, displays):
                 if name.endswith(("_min", "_max", "_low", "_high")):
                     continue  # of groups alone: tests/test_groups.py
                 for kind in ("gradient", "weight", "activation"):
-                    assert name.format(kind=kind, part="test") in given
+                    assert name.format(kind=kind, part="test", theory="shown") in given
 
 
 # -- what the page hands to the browser ----------------------------------------------------------

@@ -89,7 +89,7 @@ def test_the_steps_of_a_log_axis_are_shown_as_themselves(columns):
 
 
 def test_values_off_the_profile_are_at_its_ends_and_told_in_words(columns):
-    figure = figures.gradient_by_depth(columns)
+    figure = figures.gradient_by_depth(columns, Options(profile="gradient"))
     crosses = [t for t in figure.data if t.name == "off axis"][-1]
     low, high = theme.PROFILE_RANGE
     places = np.array(crosses.y, float)
@@ -137,7 +137,8 @@ def test_every_name_a_figure_asks_for_is_one_the_views_give(columns):
             for binding in trace.meta["fill"].values():
                 name = binding if isinstance(binding, str) else binding["of"]
                 for kind in ("gradient", "weight", "activation"):
-                    assert name.format(kind=kind) in columns
+                    wanted = [name.format(kind=kind, profile=p) for p in figures.PROFILES]
+                    assert any(one in columns for one in wanted), name
 
 
 def test_the_browser_knows_every_way_to_fill_an_attribute():

@@ -78,7 +78,7 @@ def test_bands_are_the_percentiles_of_numpy(three):
     starts = [np.log10(rms_of(seed, 0)) for seed in (1, 2, 3)]
     for end, percent in shares.items():
         expected = np.percentile(starts, percent, axis=0)
-        np.testing.assert_allclose(arrays[f"profile_start_{end}"], expected, atol=1e-5)
+        np.testing.assert_allclose(arrays[f"gradient_start_{end}"], expected, atol=1e-5)
     ends = {}
     for seed, last in ((1, 100), (2, 60)):
         for item in items_of(seed, last):
@@ -155,13 +155,13 @@ def test_marks_are_those_of_the_median_and_not_finite_where_any_seed_is(tmp_path
     assert display.arrays["marks"][0].tolist() == [CODE.get(mark, 0) for mark in marks]
     expected = [-4, np.nan, -5, -13, math.log10(2), -4.5, -14, -14]
     np.testing.assert_allclose(display.arrays["grad_log10"][0], expected, atol=1e-5)
-    words = display.header["texts"]["profile_now_words"]
+    words = display.header["texts"]["gradient_now_words"]
     assert words[:3] == ["1.00·10⁻⁴", "exactly 0", "1.00·10⁻⁵"]
     assert words[5] == "not finite"
-    np.testing.assert_allclose(display.arrays["profile_now"][[0, 2]], [-4, -5], atol=1e-5)
-    assert np.isnan(display.arrays["profile_now"][[1, 3, 4, 5, 6, 7]]).all()
-    assert (display.arrays["profile_now_min"][[1, 2]] < -300).all()
-    assert display.arrays["profile_now_max"][1] == pytest.approx(-5)
+    np.testing.assert_allclose(display.arrays["gradient_now"][[0, 2]], [-4, -5], atol=1e-5)
+    assert np.isnan(display.arrays["gradient_now"][[1, 3, 4, 5, 6, 7]]).all()
+    assert (display.arrays["gradient_now_min"][[1, 2]] < -300).all()
+    assert display.arrays["gradient_now_max"][1] == pytest.approx(-5)
 
 
 def test_layers_frozen_or_absent_in_most_seeds_are_so(tmp_path):
@@ -171,7 +171,7 @@ def test_layers_frozen_or_absent_in_most_seeds_are_so(tmp_path):
     display = opened(tmp_path).display()
     code = display.arrays["marks"][0]
     assert [code[0], *code[4:6]] == [CODE["frozen"], CODE["absent"], CODE["absent"]]
-    words = display.header["texts"]["profile_now_words"]
+    words = display.header["texts"]["gradient_now_words"]
     assert (words[0], words[4]) == ("frozen", "not in this phase")
 
 
@@ -201,8 +201,8 @@ def test_now_is_of_the_seeds_that_have_got_about_as_far_as_the_first(tmp_path):
         seed_file(tmp_path, seed, items_of(seed, last, stride=2))
     arrays = opened(tmp_path).display().arrays
     newest = [np.log10(rms_of(1, 100)), np.log10(rms_of(2, 96))]
-    np.testing.assert_allclose(arrays["profile_now"], np.median(newest, axis=0), atol=1e-5)
-    np.testing.assert_allclose(arrays["profile_now_max"], np.max(newest, axis=0), atol=1e-5)
+    np.testing.assert_allclose(arrays["gradient_now"], np.median(newest, axis=0), atol=1e-5)
+    np.testing.assert_allclose(arrays["gradient_now_max"], np.max(newest, axis=0), atol=1e-5)
 
 
 def same(one, other):
@@ -287,7 +287,7 @@ def test_a_diverged_seed_does_not_hide_the_others(tmp_path):
     assert (arrays["marks"][4] == CODE["nonfinite"]).all()
     assert not arrays["marks"][5:].any()
     expected = np.median([np.log10(rms_of(seed, 100)) for seed in (1, 2)], axis=0)
-    np.testing.assert_allclose(arrays["profile_now"], expected, atol=1e-5)
+    np.testing.assert_allclose(arrays["gradient_now"], expected, atol=1e-5)
 
 
 def test_seeds_that_all_wait_tell_the_place_of_the_first(tmp_path):

@@ -175,7 +175,7 @@ def test_a_moment_is_a_frame_of_a_recorded_step_and_anything_else_a_sentence(cli
     answer = client.get("/live/moment?run=a&step=40")
     header, arrays = frames.decode(answer.content)
     assert (header["run"], header["step"], header["drawn_step"]) == ("a", 40, 40)
-    assert len(arrays["profile_now"]) == 8
+    assert len(arrays["gradient_now"]) == 8
     assert client.get("/live/moment?run=a&step=40").content == answer.content
     for query, words in {
         "run=a&step=99999": "has no record of step 99,999; the nearest one is of step",

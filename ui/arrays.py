@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.records import EPOCH_NUMBERS, ROW
+from engine.records import EPOCH_NUMBERS, ROW, Record
 from engine.spec import RunSpec
-from ui.cells import Heat
+from ui.cells import Heat, cells_of, signal_of
 from ui.theme import MARKS, PROFILE_RANGE
 from ui.thinning import Columns, Intervals
 
@@ -48,15 +48,23 @@ def epochs(epochs: Columns) -> Named:
     return {"epoch_steps": epochs.keys.astype(np.uint32)} | columns
 
 
-def profile(name: str, cells: NDArray[np.float64] | None, layers: int) -> Named:
-    """The profile by depth, "now" or at the "start": log10, and where a marker says it is off the axis.
+def profiles(when: str, record: Record | None, layers: int) -> Named:
+    """What the profile by depth shows of a record, "now" or at the "start": both quantities."""
+    gradient = signal = None
+    if record is not None:
+        gradient, signal = cells_of([record])[0], signal_of(record)
+    return profile(f"gradient_{when}", gradient, layers) | profile(f"signal_{when}", signal, layers)
 
-    cells  [2, layers] of cells.cells_of; None where nothing is recorded
+
+def profile(name: str, cells: NDArray[np.float64] | None, layers: int) -> Named:
+    """One line over the layers: log10, and where a marker says that it is off the axis.
+
+    cells  [2, layers] of cells.cells_of or cells.signal_of; None where nothing is recorded
     """
     value, code = np.full((2, layers), np.nan) if cells is None else cells
     off = np.array([_OFF.get(mark, np.nan) for mark in code.tolist()], np.float32)
     shown = np.where(code == 0, value, np.nan).astype(np.float32)
-    return {f"profile_{name}": shown, f"profile_{name}_off": off}
+    return {name: shown, f"{name}_off": off}
 
 
 #: Code of a mark -> where on the profile's axis it is told that the value is beyond.

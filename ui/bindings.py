@@ -30,11 +30,15 @@ class Options:
     step_axis: str = "linear"  # a key of PLACES
     end: float = 0.0  # of the x axis, in its unit; 0: as far as what is drawn goes
     depth: str = "layer"  # what a profile is drawn against: layer, or relative (0 to 1)
+    profile: str = "signal"  # of the profile by depth: signal (dL/dz) or gradient (dL/dW)
+    theory: str = "shown"  # whether theory is drawn beside several contenders: shown or hidden
     part: str = "validation"  # the epochs' losses and accuracies: train, validation or test
     mode: str = "light"  # a key of theme.MODES
 
 
 USUAL = Options()
+#: Choices that a name may hold: "{kind}_x".
+NAMED = ("kind", "part", "profile", "theory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +126,8 @@ def resolve(binding: Any, columns: Columns, options: Options) -> Any:
 
 
 def _named(name: str, columns: Columns, options: Options) -> Any:
-    return columns.get(name.format(kind=options.kind, part=options.part))
+    chosen = {choice: getattr(options, choice) for choice in NAMED}
+    return columns.get(name.format(**chosen))
 
 
 def holds_any(values: Any) -> bool:

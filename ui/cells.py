@@ -36,6 +36,12 @@ def cells_of(records: Sequence[Record]) -> NDArray[np.float64]:
     return np.stack([log10(rms).astype(float), marks_of(rms, spoilt, frozen)], axis=1)
 
 
+def signal_of(record: Record) -> NDArray[np.float64]:
+    """log10 of the signal's RMS, dL/dz, and the mark of each layer, [2, layers]: as `cells_of`."""
+    rms, frozen = (record.scalars[None, ROW[name]] for name in ("delta_rms", "frozen"))
+    return np.stack([log10(rms)[0].astype(float), marks_of(rms, np.zeros_like(rms), frozen)[0]])
+
+
 def marks(scalars: NDArray[np.float64]) -> NDArray[np.uint8]:
     """What each cell of the heatmap is, as a code of theme.MARKS; 0 where it has a colour.
 

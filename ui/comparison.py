@@ -48,29 +48,54 @@ def heatmaps(contenders: Sides, options: Options = USUAL) -> list[go.Figure]:
 def gradient_by_depth(contenders: Sides = (), options: Options = USUAL) -> go.Figure:
     """The newest gradient RMS of every contender against depth, seeds as bands.
 
-    columns  profile_now, profile_now_off [layers] log10, profile_now_words, layer_names; of a
-             group profile_now_min, _max, _low and _high too
+    columns  gradient_now, gradient_now_off [layers] log10, gradient_now_words, layer_names; of a
+             group gradient_now_min, _max, _low and _high too; gradient_theory_shown, theory_note
     """
     layout = layout_of(
         title="Gradient by depth, now",
-        caption="Level: every layer learns. Falling to the left it vanishes, rising it explodes.{bands}",
+        caption="Level: every layer learns. Falling to the left it vanishes, rising it explodes."
+        "{bands}{dashes}",
         alt="Line chart of the gradient RMS by layer. {each}.",
         each="{label}: layer 1 {bottom}, layer {top_layer} {top}",
         y={"range": list(theme.PROFILE_RANGE), "dtick": 2, **POWERS}
         | {"title": {"text": "gradient RMS"}},
         when={"depth": _DEPTHS},
+        words={
+            "theory": {
+                "shown": {"dashes": " Thin dashes: theory, for step 0."},
+                "hidden": {"dashes": ""},
+            }
+        },
+        aside="theory_note",
     )
-    traces = [*_bands("profile_now", {"of": "layer_names", "as": "depth"}), *_profile()]
+    x = {"of": "layer_names", "as": "depth"}
+    traces = [*_bands("gradient_now", x), *_profile(), _theory(x)]
     return bindings.filled_by(contenders, traces, layout, options)
+
+
+def _theory(x: Any) -> Trace:
+    """What theory expects of step 0, where it can be trusted and lines are few enough."""
+    return scatter(
+        fill={"x": x, "y": "gradient_theory_{theory}", "customdata": "layer_names"}
+        | {"text": "gradient_theory_words"},
+        shown="gradient_theory_{theory}",
+        paint={"line.color": "contender", "name": "contender_label"},
+        mode="lines",
+        line={"width": 1.8, "dash": "dash"},
+        showlegend=False,
+        hovertemplate="layer %{customdata}, theory for step 0<br>gradient RMS %{text}"
+        "<extra>%{fullData.name}</extra>",
+        each="theory",
+    )
 
 
 def _profile() -> list[Trace]:
     """A line over the layers, and crosses at the axis's ends for what lies beyond them."""
     x = {"of": "layer_names", "as": "depth"}
-    about = {"x": x, "text": "profile_now_words", "customdata": "layer_names"}
+    about = {"x": x, "text": "gradient_now_words", "customdata": "layer_names"}
     hover = "layer %{customdata}<br>gradient RMS %{text}"
     line = scatter(
-        fill=about | {"y": "profile_now"},
+        fill=about | {"y": "gradient_now"},
         paint=_LINE,
         mode="lines+markers",
         line={"width": 3},
@@ -79,8 +104,8 @@ def _profile() -> list[Trace]:
         each="lines",
     )
     crosses = scatter(
-        fill=about | {"y": "profile_now_off"},
-        shown={"of": "profile_now_off"},
+        fill=about | {"y": "gradient_now_off"},
+        shown={"of": "gradient_now_off"},
         paint={"marker.color": "contender", "marker.line.color": "contender"},
         name="off axis",
         showlegend=False,
@@ -153,6 +178,7 @@ def layer_histogram(contenders: Sides = (), options: Options = USUAL) -> go.Figu
         y={"rangemode": "tozero"},
         when={"kind": kinds},
         aside={"of": "{kind}_notes", "as": "layer"},
+        lead="Beside the bins",
     )
     return bindings.filled_by(contenders, [line], layout, options)
 

@@ -15,6 +15,7 @@ SCALE_WORDS = (
     "One scale for all: where it is dark, the gradient has died on its way from the output (top) "
     "down to layer 1."
 )
+MOST_THEORIES = 3  # contenders beside whose profiles theory's can be told apart
 RELATIVE_WORDS = " The networks differ in depth: every heatmap has the same height, so compare by relative depth."
 Align = Literal["step", "log_step", "epoch", "seconds"]
 _AXES: dict[Align, str] = {
@@ -110,6 +111,7 @@ def mount(
         "step_axis": _AXES[align],
         "depth": "relative" if relative else "layer",
         "part": part,
+        "theory": "shown" if len(ids) <= MOST_THEORIES else "hidden",
     }
     data = {
         "contenders": [asdict(side) | {"symbol": SYMBOLS[side.dash]} for side in contenders],

@@ -20,6 +20,7 @@ class View(NamedTuple):
     kind: str  # "gradient", "weight" or "activation"
     layer: int  # 1 is nearest the input
     axis: str  # "linear" or "log", of the steps
+    profile: str  # "signal" or "gradient", by depth
 
 
 def read_link() -> None:
@@ -197,7 +198,16 @@ def check_layer(layers: int) -> None:
 
 
 def draw_view(layers: int) -> View:
-    """What to show: the kind of histogram, the layer, and the step axis."""
+    """What to show: the profile's quantity, the kind of histogram, the layer, and the step axis."""
+    profile = st.segmented_control(
+        "Profile of",
+        links.PROFILES,
+        default=links.PROFILES[0],
+        required=True,
+        key="profile",
+        bind="query-params",
+        help="By depth: the back-propagated signal dL/dz, or the gradient of the weights dL/dW.",
+    )
     kind = st.segmented_control(
         "Histograms of",
         links.KINDS,
@@ -217,7 +227,9 @@ def draw_view(layers: int) -> View:
         key="axis",
         bind="query-params",
     )
-    return View(kind or links.KINDS[0], int(layer), axis or links.AXES[0])
+    return View(
+        kind or links.KINDS[0], int(layer), axis or links.AXES[0], profile or links.PROFILES[0]
+    )
 
 
 def _apply(info: RunInfo) -> None:

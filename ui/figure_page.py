@@ -14,6 +14,7 @@ from engine.errors import RunError
 from ui import bindings, comparison, figures, links, moments, theme
 from ui.bindings import PLACES, SYMBOLS, Options, Side
 from ui.cuts import cut
+from ui.predictions import predictions
 from ui.subjects import opener
 from ui.views import Display, Library
 
@@ -24,10 +25,13 @@ _CHOICES = {
     "axis": tuple(PLACES),
     "depth": ("layer", "relative"),
     "part": links.PARTS,
+    "profile": links.PROFILES,
+    "theory": ("shown", "hidden"),
     "mode": tuple(theme.MODES),
 }
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _MOST = 10**9  # of any number
+PATIENCE = 2.0  # seconds for theory, which is drawn without where it takes longer
 
 
 def page(asked: QueryParams, library: Library) -> str:
@@ -86,6 +90,8 @@ def _display(subject: str, library: Library) -> Display:
     view = opener(subject, library)()
     try:
         view.refresh()
+        if predictions.settle(PATIENCE):
+            view.refresh()
         view.check()
         return view.display()
     finally:
@@ -159,6 +165,8 @@ def _put(text: str, words: Words) -> str:
 
 def _html(figure: go.Figure, words: Words, options: Options) -> str:
     meta, look = figure.layout.meta, theme.MODES[options.mode]
+    for choice, cases in meta["words"].items():
+        words |= {n: _put(text, words) for n, text in cases[getattr(options, choice)].items()}
     words["each"] = "; ".join(_put(meta["each"], side) for side in words["sides"])
     title, caption, alt = (escape(_put(meta[part], words)) for part in ("title", "caption", "alt"))
     runs = escape(words["runs"])

@@ -9,8 +9,8 @@ Every trace says in `meta` where its data comes from, by the names of `views.Dis
 
 and every figure in `layout.meta`: title, caption and alt (with {placeholders} the header fills),
 `steps` (the x axis counts steps: range, ticks and vertical lines follow), `when` (layout attributes
-that depend on what a person chose) and `aside` (a text beside the chart). assets/charts.js follows
-the same rules, so it knows no figure by name.
+that depend on what a person chose), `words` (placeholders that do) and `aside` (a text beside the
+chart, after its `lead`). assets/charts.js follows the same rules, so it knows no figure by name.
 """
 
 from collections.abc import Callable
@@ -36,6 +36,14 @@ _STEP: dict[str, Any] = {"as": "step"}
 _LAYERS = {"type": "category", "title": {"text": "layer"}, "showgrid": False}
 #: Markers on a line of epochs: each of a usual run's, and no more than can be told apart.
 _MARKERS = 64
+#: What a profile by depth shows, by Options.profile.
+PROFILES = {"signal": "signal, dL/dz", "gradient": "weight gradient, dL/dW"}
+#: Theory's line as ui/overlay.py names it -> its word in the legend, colour and width.
+THEORY_LINES = {
+    "thick": ("theory, step 0", "theory", 5),
+    "thin": ("theory, step 0", "theory", 2),
+    "grey": ("theory, not to be trusted", "muted", 2),
+}
 _KIND_AXIS = {
     "gradient": ("size of a gradient entry, |dL/dw|", POWERS),
     "weight": ("weight", PLAIN),
@@ -80,35 +88,83 @@ def gradient_heatmap(columns: Columns = NO_DATA, options: Options = USUAL) -> go
 
 
 def gradient_by_depth(columns: Columns = NO_DATA, options: Options = USUAL) -> go.Figure:
-    """Gradient RMS against depth on a fixed log axis: the newest record and step 0.
+    """RMS of signal or gradient against depth on a fixed log axis: newest, step 0 and theory.
 
-    columns  profile_now, profile_start [layers] log10; the same with _off: a place at the axis's
-             end for what has no place on it; the same with _words; layer_names [layers]
+    columns  {profile}_now, {profile}_start [layers] log10; the same with _off: a place at the axis's
+             end for what has no place on it; the same with _words; those of ui/overlay.py;
+             {profile}_theory_aside; layer_names [layers]
     """
-    traces = [*_profile("start", "step 0", "dot"), *_profile("now", "newest", "solid")]
+    measured = [*_profile("start", "step 0", "dot"), *_profile("now", "newest", "solid")]
     layout = layout_of(
         title="Gradient by depth",
         caption="Level: every layer learns. Falling to the left it vanishes, rising it explodes.",
-        alt="Line chart of the gradient RMS by layer at step {step}, against step 0. Layer 1 "
-        "{bottom}, layer {top_layer} {top}.",
+        alt="Line chart of the RMS of the {quantity} by layer at step {step}, against step 0 and "
+        "theory. Layer 1 {low}, layer {top_layer} {high}.",
         x={"type": "category", "title": {"text": "layer (1 = nearest the input)"}},
-        y={
-            "range": list(theme.PROFILE_RANGE),
-            "dtick": 2,
-            "title": {"text": "gradient RMS"},
-            **POWERS,
+        y={"range": list(theme.PROFILE_RANGE), "dtick": 2, **POWERS},
+        when={
+            "profile": {
+                name: {"yaxis.title.text": f"RMS of the {text}"} for name, text in PROFILES.items()
+            }
         },
+        words={
+            "profile": {
+                "signal": {
+                    "quantity": PROFILES["signal"],
+                    "low": "{signal_bottom}",
+                    "high": "{signal_top}",
+                },
+                "gradient": {
+                    "quantity": PROFILES["gradient"],
+                    "low": "{bottom}",
+                    "high": "{top}",
+                },
+            }
+        },
+        aside="{profile}_theory_aside",
     )
-    return bindings.filled(traces, layout, columns, options)
+    return bindings.filled([*_theory(), *measured], layout, columns, options)
+
+
+def _theory() -> list[Trace]:
+    """Theory's line for step 0 with its band; grey and alone where it must not be trusted."""
+    about = {"x": "layer_names", "text": "{profile}_theory_words"}
+    hover = "layer %{x}, theory for step 0<br>RMS %{text}<extra></extra>"
+    band = [
+        scatter(
+            fill={"x": "layer_names", "y": f"{{profile}}_theory_{end}"},
+            shown=f"{{profile}}_theory_{end}",
+            paint={"fillcolor": "theory_band"} if end == "high" else {},
+            mode="lines",
+            line={"width": 0},
+            fill_to="tonexty" if end == "high" else None,
+            showlegend=False,
+            hoverinfo="skip",
+        )
+        for end in ("low", "high")
+    ]
+    lines = [
+        scatter(
+            fill=about | {"y": f"{{profile}}_theory_{name}"},
+            shown=f"{{profile}}_theory_{name}",
+            paint={"line.color": colour},
+            name=word,
+            mode="lines",
+            line={"width": width, "dash": "dash"},
+            hovertemplate=hover,
+        )
+        for name, (word, colour, width) in THEORY_LINES.items()
+    ]
+    return [*band, *lines]
 
 
 def _profile(name: str, word: str, dash: str) -> list[Trace]:
     """A line over the layers, and crosses at the axis's ends for what lies beyond them."""
     colour = {"start": "start", "now": "newest"}[name]
-    about = {"x": "layer_names", "text": f"profile_{name}_words"}
-    hover = f"layer %{{x}}, {word}<br>gradient RMS %{{text}}<extra></extra>"
+    about = {"x": "layer_names", "text": f"{{profile}}_{name}_words"}
+    hover = f"layer %{{x}}, {word}<br>RMS %{{text}}<extra></extra>"
     line = scatter(
-        fill=about | {"y": f"profile_{name}"},
+        fill=about | {"y": f"{{profile}}_{name}"},
         paint={"line.color": colour, "marker.color": colour},
         name=word,
         mode="lines+markers",
@@ -117,8 +173,8 @@ def _profile(name: str, word: str, dash: str) -> list[Trace]:
         hovertemplate=hover,
     )
     crosses = scatter(
-        fill=about | {"y": f"profile_{name}_off"},
-        shown={"of": f"profile_{name}_off"},
+        fill=about | {"y": f"{{profile}}_{name}_off"},
+        shown={"of": f"{{profile}}_{name}_off"},
         paint={"marker.color": colour, "marker.line.color": colour},
         name="off axis",
         cliponaxis=False,
@@ -151,6 +207,7 @@ def histogram_ridge(columns: Columns = NO_DATA, options: Options = USUAL) -> go.
         margin=COLOURBAR_MARGIN,
         when={"kind": {kind: kind_axis(kind) for kind in _KIND_AXIS}},
         aside="{kind}_aside",
+        lead="Beside the bins",
     )
     return bindings.filled([trace], layout, columns, options)
 
@@ -179,6 +236,7 @@ def layer_histogram(columns: Columns = NO_DATA, options: Options = USUAL) -> go.
         y={"title": {"text": "entries"}, "rangemode": "tozero"},
         when={"kind": {kind: kind_axis(kind) for kind in _KIND_AXIS}},
         aside={"of": "{kind}_notes", "as": "layer"},
+        lead="Beside the bins",
         bargap=0,
     )
     return bindings.filled([trace], layout, columns, options)

@@ -13,9 +13,9 @@ from engine.errors import EngineError, StoreError
 from engine.records import EPOCH_NUMBERS, EpochEnd, Event, Record
 from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import arrays, histograms, states, summary
+from ui import arrays, diagnosed, histograms, overlay, states, summary
 from ui.arrays import Named
-from ui.cells import Heat, cells_of
+from ui.cells import Heat
 from ui.pool import Pool
 from ui.views import Display, Library, RunView, grown
 
@@ -57,6 +57,7 @@ class GroupView:
 
     def refresh(self) -> bool:
         """Read what is new of each seed; whether anything was."""
+        self._ask_of_first()
         changed = [self._refresh(run) for run in list(self.views)]
         if not self.views:
             raise StoreError(f"The runs of {self.subject} are gone: they were deleted.")
@@ -74,6 +75,11 @@ class GroupView:
                 self.unreadable[run] = str(error)
             return True
         return changed
+
+    def _ask_of_first(self) -> None:
+        """Theory is asked of the first seed alone: the others' first batches hardly differ."""
+        for place, view in enumerate(self.views.values()):
+            view.asked.wanted = place == 0
 
     def _let_go(self, run: str) -> None:
         self._pool.generation += 1
@@ -109,6 +115,7 @@ class GroupView:
     def _open(self, run: str) -> None:
         try:
             view = self.library.run(run, kept=())
+            view.asked.wanted = False
         except EngineError as error:
             self.unreadable[run] = str(error)
             return
@@ -138,20 +145,22 @@ class GroupView:
             alone = view.display()
             return replace(alone, header=alone.header | told)
         views = list(self.views.values())
+        lead = views[0]
         heat = self._pool.heat(views)
         (curve_rows, curve), (epoch_rows, epochs) = (
             self._pool.curve(views),
             self._pool.epochs(views),
         )
         start, start_bands = self._pool.profile(
-            "profile_start", [view.first for view in views if view.first]
+            "gradient_start", [view.first for view in views if view.first]
         )
-        now, now_bands = self._pool.profile("profile_now", _now(views))
+        now, now_bands = self._pool.profile("gradient_now", _now(views))
         face = self._face(start, now, heat, curve | epochs)
         return grown(
             self._header(face, counted) | told,
-            self._profile("start", start)
-            | self._profile("now", now)
+            arrays.profiles("start", start, self.spec.layers)
+            | arrays.profiles("now", now, self.spec.layers)
+            | overlay.arrays(lead.theory)
             | now_bands
             | start_bands
             | histograms.arrays(now)
@@ -159,9 +168,6 @@ class GroupView:
             {"records": arrays.heatmap(heat), "curve": curve, "epochs": epochs},
             {"records": heat.identity, "curve": curve_rows, "epochs": epoch_rows},
         )
-
-    def _profile(self, name: str, record: Record | None) -> Named:
-        return arrays.profile(name, cells_of([record])[0] if record else None, self.spec.layers)
 
     def _face(
         self, first: Record | None, newest: Record | None, heat: Heat, made: Named
@@ -204,10 +210,13 @@ class GroupView:
             "state": states.of_group(counted, place=self.place, left=left),
             "steps_per_epoch": self.spec.steps_per_epoch,
             "progress": (sum(shares) + len(self.unreadable)) / counted["of"],
+            "findings": diagnosed.of_seeds([view.findings for view in views]),
         }
         if failed := self._failures():
             told["line"] = failed
-        return summary.header(cast(RunView, face)) | told
+        header = summary.header(cast(RunView, face)) | told
+        header["texts"] |= overlay.texts(views[0].theory)
+        return header
 
     def _failures(self) -> str:
         """What became of seeds that did not end well, in sentences."""

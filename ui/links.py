@@ -11,6 +11,7 @@ from engine.spec import RunSpec, bounds, may_be_none
 
 KINDS = ("gradient", "weight", "activation")
 AXES = ("linear", "log")
+PROFILES = ("signal", "gradient")  # what the profile by depth shows: dL/dz or dL/dW
 SHOWS = ("side_by_side", "ladder", "verdict")
 ALIGNS = ("step", "log_step", "epoch", "seconds")
 PARTS = ("train", "validation", "test")
@@ -32,6 +33,7 @@ HIDEABLE = {
     "replay": "Replay",
     "gradient_heatmap": "Gradient by layer and step",
     "gradient_by_depth": "Gradient by depth",
+    "diagnosis": "Diagnosis",
     "difference_heatmap": "Difference",
     "histogram_ridge": "Histograms, all layers",
     "layer_histogram": "Histogram of one layer",
@@ -93,6 +95,7 @@ VIEW: dict[str, Callable[[str, str], Any]] = {
     "kind": _one_of(KINDS),
     "layer": _whole(MOST_LAYERS),
     "axis": _one_of(AXES),
+    "profile": _one_of(PROFILES),
     "step": _step,
 }
 HIDE = "hide"  # in the links of both pages

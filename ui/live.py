@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine import runs
 from engine.store import RunInfo
-from ui import replay, theme
+from ui import press, replay, theme
 from ui.bindings import NO_DATA, TICKS, Options
 from ui.figures import FIGURES
 from ui.routes import PLOTLY_URL
@@ -68,20 +68,24 @@ def mount(
     kind: Literal["gradient", "weight", "activation"] = "gradient",
     layer: int = 1,
     step_axis: Literal["linear", "log"] = "linear",
+    profile: Literal["signal", "gradient"] = "signal",
     step: int | None = None,
     hidden: Sequence[str] = (),
     known: RunInfo | None = None,
+    ready: Sequence[str] | None = None,
     key: str = replay.KEY,
 ) -> Any:
     """The component's result; its `status` is {"run", "status", "begun"} as last seen by the browser,
     its `at` the step that the charts show, once the scrubber rests there, or None for the newest.
 
-    The script reruns when one of these changes and when the first step is done, never per step. A change of kind, layer or
-    step_axis redraws in place. Raises EngineError where there is no such run.
+    The script reruns when one of these changes and when the first step is done, never per step. A change of kind, layer,
+    step_axis or profile redraws in place. Raises EngineError where there is no such run.
 
     step    what is shown when the run is opened, or when the link gets another step; None: the newest
     hidden  names of links.HIDEABLE that are not drawn
 
+    ready   remedies that the page's settings are ready to train this run with; None where the page
+            has no settings, so that no remedy of a finding can be pressed
     known  what the page has drawn its own words from, so that a change since then is noticed too
     """
     info = known or (runs.info(run_id) if run_id else None)
@@ -92,7 +96,9 @@ def mount(
         else None,
         "step": step,
         "hidden": list(hidden),
-        "options": {"kind": kind, "layer": layer, "step_axis": step_axis},
+        "offers": ready is not None,
+        "ready": list(ready or ()),
+        "options": {"kind": kind, "layer": layer, "step_axis": step_axis, "profile": profile},
         "figures": figures_json(),
         "no_tiles": no_tiles(),
         "invitation": INVITATION,
@@ -101,5 +107,9 @@ def mount(
     # In a list: Streamlit would import pandas (70 MB) to look for tables among a dictionary's values.
     mounted = component("live", "live.js")
     return mounted(
-        data=[data], key=key, on_status_change=lambda: None, on_at_change=replay.write_link
+        data=[data],
+        key=key,
+        on_status_change=lambda: None,
+        on_at_change=replay.write_link,
+        on_remedy_change=press.switch_on,
     )

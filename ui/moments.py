@@ -8,18 +8,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from engine import blobs, store
+from engine import blobs, evidence, store
+from engine.diagnosis import diagnose
 from engine.errors import RunError
+from engine.findings import Finding
 from engine.records import EpochEnd, Event, Record, Steps
 from engine.run_info import RunInfo
-from ui import arrays, frames, histograms, summary
-from ui.cells import cells_of
+from ui import arrays, diagnosed, frames, histograms, summary
+from ui.overlay import Asked
+from ui.predictions import predictions
 from ui.views import Display, RunView
 
 KEPT = 128  # moments as bytes; one of a network of 100 layers has 200 kB
 _BLOCKS = 50  # of batch losses: as many as a running run's pace is taken from
 #: Texts that are the same at every moment, or that only a view of the whole run knows.
-_NOT_OF_A_MOMENT = ("layer_names", "profile_start_words")
+_NOT_OF_A_MOMENT = ("layer_names", "gradient_start_words", "signal_start_words")
 #: What of a run's header is told of a moment too.
 _TOLD = ("step", "drawn_step", "progress", "tiles", "texts", "alt")
 
@@ -70,6 +73,7 @@ class _Then:
     newest_loss: float | None
     events: list[Event]
     pace: list[tuple[float, int]]
+    findings: list[Finding]
     first: None = None  # the browser has step 0 already
 
 
@@ -80,6 +84,10 @@ def display(path: Path, step: int) -> Display:
         info, blocks = reader.run(), reader.steps_until(step)
         end = reader.epoch_until(step)
         events = [event for event in reader.events() if event.step <= step]
+        asked = Asked(predictions.get)
+        asked.kernel = reader.kernel()
+        asked.again(info.spec, events)
+        known = evidence.read(reader, info, until=step, predicted=asked.prediction)
     then = _Then(
         # Whatever became of the run: at that step it was training.
         info=replace(info, status=store.RUNNING, activity="", sentence=""),
@@ -90,9 +98,10 @@ def display(path: Path, step: int) -> Display:
         newest_loss=_loss(blocks, step),
         events=events,
         pace=_pace(blocks),
+        findings=diagnose(known),
     )
     layers = info.spec.layers
-    whole = arrays.profile("now", cells_of([record])[0], layers) | histograms.arrays(record)
+    whole = arrays.profiles("now", record, layers) | histograms.arrays(record)
     return Display(header=_header(then), arrays=whole)
 
 
@@ -108,6 +117,7 @@ def _header(then: _Then) -> dict[str, Any]:
     latest = [e.words.removesuffix(".") for e in then.events if e.kind in ("phase", "change")]
     header["line"] = " ".join([f"Replay: step {then.step:,}.", *(f"{w}." for w in latest[-1:])])
     header["tone"] = "plain"
+    header["findings"] = diagnosed.told(then.findings)
     return header
 
 

@@ -85,13 +85,20 @@ def layout_of(
     steps: bool = False,
     when: dict[str, Any] | None = None,
     aside: Any = None,
+    lead: str = "",
+    words: dict[str, Any] | None = None,
     each: str = "",
     **more: Any,
 ) -> dict[str, Any]:
-    """What all figures share, and what this one says of itself in `meta`."""
+    """What all figures share, and what this one says of itself in `meta`.
+
+    lead   what the aside begins with
+    words  choice of bindings.Options -> its value -> placeholder -> what it stands for
+    """
     axis = {"zeroline": False, "title": {"standoff": 6, "font": {"size": theme.FONT_PX}}}
     meta = {"title": title, "caption": caption, "alt": alt, "steps": steps}
     meta |= {"when": (_STEP_TITLES if steps else {}) | (when or {}), "aside": aside, "each": each}
+    meta |= {"lead": lead, "words": words or {}}
     return {
         "meta": meta,
         "uirevision": title,  # constant: a reader's zoom survives new data

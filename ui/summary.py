@@ -11,7 +11,7 @@ from engine.records import ROW, Event, Record
 from engine.steering import read_json, short
 from engine.store import FAILED, FINISHED, OPEN, PAUSED, QUEUED, RUNNING, STOPPED
 from ui import histograms
-from ui.cells import marks
+from ui.cells import marks, signal_of
 from ui.numbers import NONE, duration, number, power, share
 from ui.theme import MARKS
 
@@ -194,8 +194,10 @@ def _texts(view: RunView, now: list[str]) -> dict[str, Any]:
     notes = histograms.notes(view.newest)
     return {
         "layer_names": layer_names(view.info.spec.layers),
-        "profile_now_words": now,
-        "profile_start_words": words_by_layer(view.first),
+        "gradient_now_words": now,
+        "gradient_start_words": words_by_layer(view.first),
+        "signal_now_words": signal_by_layer(view.newest),
+        "signal_start_words": signal_by_layer(view.first),
         **{f"{kind}_notes": found for kind, found in notes.items()},
         **{f"{kind}_aside": _aside(found) for kind, found in notes.items()},
     }
@@ -227,6 +229,17 @@ def words_by_layer(record: Record | None) -> list[str]:
     ]
 
 
+def signal_by_layer(record: Record | None) -> list[str]:
+    """The signal's RMS, dL/dz, of each layer in words."""
+    if record is None:
+        return []
+    codes = signal_of(record)[1]
+    return [
+        _words(float(rms), int(code))
+        for rms, code in zip(record.scalars[ROW["delta_rms"]], codes, strict=True)
+    ]
+
+
 def _words(rms: float, code: int) -> str:
     measured = math.isfinite(rms) and rms > 0 and _WORD.get(code) != _WORD[MARKS["nonfinite"][0]]
     value = power(math.log10(rms)) if measured else ""
@@ -235,13 +248,15 @@ def _words(rms: float, code: int) -> str:
 
 def _alt(view: RunView, now: list[str]) -> dict[str, str]:
     """Numbers for the charts' alternative texts."""
-    record = view.newest
+    record, signal = view.newest, signal_by_layer(view.newest)
     top = last_hidden(record) if record else view.info.spec.depth
     end = view.newest_epoch
     return {
         "step": f"{view.step:,}",
         "bottom": now[0] if now else "not measured yet",
         "top": now[top - 1] if now else "not measured yet",
+        "signal_bottom": signal[0] if signal else "not measured yet",
+        "signal_top": signal[top - 1] if signal else "not measured yet",
         "top_layer": str(top),
         "ratio": number(ratio(record)),
         "loss": number(view.newest_loss),

@@ -6,8 +6,6 @@ Whatever else can be looked at (the seeds of one configuration, the difference o
 table) is a `View` as well, in a module of its own.
 """
 
-import sqlite3
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +16,17 @@ from numpy.typing import NDArray
 
 from engine import store
 from engine.errors import StoreError
+from engine.findings import Finding
 from engine.outcomes import stamp
 from engine.records import EPOCH_NUMBERS, ROW, STATISTICS, EpochEnd, Event, Record
 from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import arrays, histograms, states, summary
+from ui import arrays, diagnosed, histograms, overlay, states, summary
 from ui.arrays import Named
 from ui.cells import Heat, cells_of
+from ui.damage import told_as_damage
+from ui.overlay import Asked, Theory
+from ui.predictions import Ask, predictions
 from ui.thinning import Columns, Intervals
 
 #: Most columns of a heatmap, points of a curve, epochs. More would not be seen: a chart is some
@@ -95,10 +97,12 @@ class Library:
     # What a file says of its run -> what is so: a worker may be gone.
     checked: Callable[[RunInfo], RunInfo] = lambda info: info
     place: Callable[[str], int] = lambda run: 0  # in the queue, from 1; 0: it does not wait
+    predict: Ask = predictions.get
 
     def run(self, run: str, kept: Sequence[str] = tuple(STATISTICS)) -> "RunView":
         """A run, opened."""
-        return RunView(self.path(run), self.checked, lambda: self.place(run), kept)
+        path = self.path(run)
+        return RunView(path, self.checked, lambda: self.place(run), kept, self.predict)
 
 
 class RunView:
@@ -109,6 +113,7 @@ class RunView:
              worker that was killed, by its process: it reads no file)
     place    its place in the queue, from 1; 0 where it does not wait
     kept     statistics of each record that are held for tables; a screen needs none
+    predict  what theory expects of it; None until that is computed
     """
 
     every = 0.0
@@ -119,12 +124,14 @@ class RunView:
         checked: Callable[[RunInfo], RunInfo] = lambda info: info,
         place: Callable[[], int] = lambda: 0,
         kept: Sequence[str] = tuple(STATISTICS),
+        predict: Ask = predictions.get,
     ):
         self.path = path
         self.reader = store.Reader(path)
-        with _sentences(path):
+        with told_as_damage(path):
             self.info = self.reader.run()
         self._checked, self._find_place = checked, place
+        self.asked = Asked(predict)
         self.place = 0
         self._fresh = True
         self._heat: Heat | None = None
@@ -138,11 +145,12 @@ class RunView:
         self.curve = Intervals(LIMIT)
         self.pace: list[tuple[float, int]] = []  # seconds of training and steps, lately
         self.first: Record | None = None
-        self._start: Named | None = None  # its profile
+        self._start: Named | None = None  # its profiles
         self.newest: Record | None = None
         self.newest_epoch: EpochEnd | None = None
         self.newest_loss: float | None = None
         self.events: list[Event] = []
+        self._diagnosed = diagnosed.Diagnosed(self.info.spec)
         self._last = {"record": -1, "steps": -1, "epoch": 0, "version": -1}
 
     @property
@@ -151,8 +159,13 @@ class RunView:
 
     @property
     def ended(self) -> bool:
-        """Whether the run will record nothing more."""
-        return self.info.status not in store.OPEN
+        """Whether the run will record nothing more, and theory has said what it has to say."""
+        return self.info.status not in store.OPEN and not self.asked.waits
+
+    @property
+    def theory(self) -> Theory:
+        """What theory says of its first step."""
+        return self.asked.theory(self.info.spec.layers, self.first)
 
     @property
     def step(self) -> int:
@@ -162,7 +175,11 @@ class RunView:
         return max(self.info.step, self._last["steps"] + 1, self._last["record"])
 
     def refresh(self) -> bool:
-        """Read what is new; whether anything was."""
+        """Read what is new; whether anything was, or theory has come meanwhile."""
+        read = self._read()
+        return self.asked.again(self.info.spec, self.events) or read
+
+    def _read(self) -> bool:
         if not self.path.exists():
             raise StoreError(f"The run file {self.path.name} is gone: the run was deleted.")
         if self._rested is not None:
@@ -170,7 +187,7 @@ class RunView:
                 return False
             self.reader, self._rested = store.Reader(self.path), None
             self._last["version"] = -1
-        with _sentences(self.path):
+        with told_as_damage(self.path):
             version = self.reader.connection.execute("PRAGMA data_version").fetchone()[0]
             if version == self._last["version"]:
                 return False
@@ -179,6 +196,7 @@ class RunView:
             self._read_epochs()
             self.events = self.reader.events()
             self.info = self.reader.run()
+            self.asked.kernel = self.asked.kernel or self.reader.kernel()
             self._last["version"] = version
             if self._fresh:
                 self._fresh = False
@@ -217,6 +235,7 @@ class RunView:
         loss = np.concatenate([b.loss for b in blocks])
         accuracy = np.concatenate([b.accuracy for b in blocks])
         self.curve.add(steps, loss, accuracy)
+        self._diagnosed.add(steps=blocks)
         self._last["steps"] = int(steps[-1])
         self.newest_loss = float(loss[-1])
         self.pace += [(b.seconds, b.first + len(b.loss)) for b in blocks[-50:]]
@@ -230,6 +249,7 @@ class RunView:
                 self.records.add(record.step, record.scalars[self._kept])
                 self.cells.add(record.step, cells)
                 self.seconds.add(record.step, record.seconds)
+            self._diagnosed.add(records=new)
             self._last["record"] = new[-1].step
             self._heat = None
         if self.first is None and len(self.records.keys):
@@ -240,8 +260,14 @@ class RunView:
     def _read_epochs(self) -> None:
         for end in self.reader.epochs(self._last["epoch"]):
             self.epochs.add(end.step, np.array([getattr(end, name) for name in EPOCH_NUMBERS]))
+            self._diagnosed.add(epochs=[end])
             self._last["epoch"] = end.epoch
             self.newest_epoch = end
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What there is to say of it now, most severe first."""
+        return self._diagnosed.findings(self.info, self.asked.prediction)
 
     @property
     def left(self) -> float | None:
@@ -269,11 +295,12 @@ class RunView:
     def display(self) -> Display:
         """All there is to show, now."""
         heat = self.heat()
-        layers, cells = self.info.spec.layers, self.cells.rows
+        layers = self.info.spec.layers
         if self._start is None and self.first is not None:
-            self._start = arrays.profile("start", cells_of([self.first])[0], layers)
-        whole = arrays.profile("now", cells[-1] if len(cells) else None, layers)
-        whole |= self._start or arrays.profile("start", None, layers)
+            self._start = arrays.profiles("start", self.first, layers)
+        whole = arrays.profiles("now", self.newest, layers)
+        whole |= self._start or arrays.profiles("start", None, layers)
+        whole |= overlay.arrays(self.theory)
         whole |= histograms.arrays(self.newest)
         whole |= arrays.guess(self.info.spec, self.step)
         growing = {
@@ -296,7 +323,9 @@ class RunView:
             info.status, step=self.step, place=self.place, left=self.left, took=took
         )
         more = {"steps_per_epoch": info.spec.steps_per_epoch, "state": state}
-        return summary.header(self) | more
+        header = summary.header(self) | more | {"findings": diagnosed.told(self.findings)}
+        header["texts"] |= overlay.texts(self.theory)
+        return header
 
 
 def grown(
@@ -312,16 +341,3 @@ def grown(
         grows={name: axis for axis, group in growing.items() for name in group},
         identity=identity,
     )
-
-
-class _sentences:  # noqa: N801  a context manager used as a word
-    """Turns what a damaged file makes sqlite3, zlib and numpy say into one sentence."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (sqlite3.Error, zlib.error, ValueError, TypeError, IndexError)):
-            raise StoreError(f"The run file {self.path.name} is damaged: {error}.") from error
