@@ -5,12 +5,14 @@ import { Board, make, mounted } from "./board.js";
 import { Chart } from "./charts.js";
 import { Cut } from "./cuts.js";
 import { Feed } from "./feed.js";
+import { Findings } from "./findings.js";
 import { decode, RunState } from "./frames.js";
 import { put } from "./legend.js";
 import { Moments } from "./moments.js";
 import { Scrubber } from "./scrubber.js";
 
 const HOLD = 700; // ms that a run just opened has to bring numbers before it is drawn without
+const FIRST = ["gradient_heatmap", "gradient_by_depth"]; // charts above the findings
 const SETTLE = 400; // ms that a step stands still before the link is told of it
 
 class Live extends Board {
@@ -20,6 +22,7 @@ class Live extends Board {
     this.progress = make("div", "vgl-progress", root);
     this.bar = make("div", "vgl-bar", this.progress);
     this.makeLine();
+    this.findings = new Findings(root, (remedy) => this.switchOn(remedy));
     this.scrubber = new Scrubber(root, (step, playing) => this.moved(step, playing));
     this.grid = make("div", "vgl-charts", root);
     this.told = null; // the step that Python was told of last
@@ -57,6 +60,8 @@ class Live extends Board {
     const shown = Object.entries(this.data.figures).filter(([name]) => !hidden.includes(name));
     this.charts = shown.map(([name, figure]) =>
       new Chart({ name, figure, parent: this.grid, context: () => this.context(), wanted: () => this.schedule() }));
+    const [third] = shown.flatMap(([name], index) => (FIRST.includes(name) ? [] : [this.charts[index].frame]));
+    this.grid.insertBefore(this.findings.place, third ?? null);
     this.root.dataset.hidden = hidden.join(" ");
   }
 
@@ -79,6 +84,7 @@ class Live extends Board {
     this.moments?.stop();
     this.moments = run ? new Moments(run, (moment) => this.took(moment), (words) => this.lacks(words)) : null;
     this.scrubber.clear();
+    this.findings.clear();
     this.wanted = this.data.step; // a step that the link names, until the first numbers are there
     this.echoes = [];
     this.see(null);
@@ -171,6 +177,11 @@ class Live extends Board {
     this.setStateValue("at", this.at);
   }
 
+  /** Tell Python of a remedy to switch on: in the settings, so that Train starts this run with it. */
+  switchOn(remedy) {
+    this.setStateValue("remedy", { run: this.run.id, remedy, at: Date.now() });
+  }
+
   /** Tell Python of a change of status and of the first step, once: it reruns the page then. */
   report() {
     const { status, step } = this.run.header;
@@ -196,6 +207,9 @@ class Live extends Board {
     const { hidden, invitation } = this.data;
     this.tiles.hidden = hidden.includes("tiles");
     this.scrubber.place.hidden = hidden.includes("replay");
+    this.findings.show(header.findings ?? [], {
+      ready: this.data.ready ?? [], offers: this.data.offers ?? false, hidden: hidden.includes("diagnosis"), run: this.run,
+    });
     const line = this.fault || header.line;
     if (!this.broken) put(this.words, header.error ?? line ?? (this.run ? "" : invitation));
     this.root.dataset.status = header.error ? "error" : header.status ?? "none";
@@ -224,5 +238,5 @@ class Live extends Board {
 }
 
 export function mount(component) {
-  return mounted(Live, ["live.css"], component);
+  return mounted(Live, ["live.css", "findings.css"], component);
 }

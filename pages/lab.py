@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import controls, export_panel, history, live, replay, share, spec_form
+from ui import controls, export_panel, history, live, press, replay, share, spec_form
 
 controls.read_link()
 info = controls.shown_run()
@@ -46,6 +46,7 @@ live.mount(
     step=step,
     hidden=hidden,
     known=info,
+    ready=press.ready(info, spec),
 )
 with st.container():
     if info is not None:
