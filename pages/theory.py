@@ -17,7 +17,7 @@ with st.container():  # always there: what is below must not move when it fills
 with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="theory_head"):
     st.markdown(
         "**Before the first step**, a wide network's gradients can be calculated. "
-        "Slide σ_w: theory's dashed line and the measured dots move together.",
+        "Slide $\\sigma_w$: theory's dashed line and the measured dots move together.",
         width="stretch",
     )
     share.draw(share.THEORY)

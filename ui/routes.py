@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import plotly
@@ -26,8 +26,10 @@ from ui.hub import Hub, Viewer
 from ui.outcome_table import OutcomeTable
 from ui.probes import probes
 from ui.subjects import opener
-from ui.theory_answers import Theory
 from ui.views import Library
+
+if TYPE_CHECKING:
+    from ui.theory_answers import Theory
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 MEDIA = {".js": "text/javascript", ".css": "text/css"}
@@ -37,9 +39,14 @@ REFUSED = 4403  # close code, after HTTP's 403
 PLOTLY_URL = f"/live/plotly.min.js?v={plotly.__version__}"
 
 
-def routes(hub: Hub, library: Library, theory: Theory | None = None) -> Sequence[BaseRoute]:
-    """Everything under /live, fed by `hub`; the table to download is read from `library`."""
-    theory = theory or Theory(probes)
+def routes(
+    hub: Hub, library: Library, theory: "Callable[[], Theory] | None" = None
+) -> Sequence[BaseRoute]:
+    """Everything under /live, fed by `hub`; the table to download is read from `library`.
+
+    theory  answers the Theory page; made with its first question
+    """
+    theory = theory or _theory
 
     async def feed(socket: WebSocket) -> None:
         await _feed(hub, socket)
@@ -57,11 +64,11 @@ def routes(hub: Hub, library: Library, theory: Theory | None = None) -> Sequence
         return await _figure(library, request)
 
     async def network(request: Request) -> Response:
-        return await _told(request, partial(theory.network, request.query_params))
+        return await _told(request, lambda: theory().network(request.query_params))
 
     async def phase(request: Request) -> Response:
         activation = request.query_params.get("activation", "")
-        return await _told(request, partial(theory.phase, activation))
+        return await _told(request, lambda: theory().phase(activation))
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "watched": len(hub.watched)})
@@ -152,6 +159,13 @@ async def _answered(request: Request, read: Callable[[], str | bytes], **more: A
         return JSONResponse({"error": str(error)}, status_code=404)
     headers = {"Cache-Control": "no-store"} | more.pop("headers", {})
     return Response(body, headers=headers, **more)
+
+
+@cache
+def _theory() -> "Theory":
+    from ui.theory_answers import Theory  # here, because scipy takes half a second and 20 MB
+
+    return Theory(probes)
 
 
 async def _told(request: Request, read: Callable[[], Any]) -> Response:

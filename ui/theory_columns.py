@@ -21,6 +21,7 @@ SIGNAL_ENDS = ((-6, -18, -40, -100), (2, 10, 40, 130))
 SIGMA_W, SIGMA_B = (0.1, 300.0), (0.0, 2.0)
 CELLS = (176, 41)
 #: What a gradient's size means to Adam and to float32.
+_W, _B = "σ<sub>w</sub>", "σ<sub>b</sub>"
 LIMITS = {"adam": 1e-8, "normal": 2.0**-126, "smallest": 2.0**-149}
 
 
@@ -149,16 +150,25 @@ def phase(activation: str) -> Columns:
     sigma_b = np.linspace(*SIGMA_B, CELLS[1])
     with np.errstate(divide="ignore"):
         chi = np.log10(chi_map(activation, sigma_w, sigma_b))
-    line_w, line_b = critical_line(activation)
-    seen = (line_w <= SIGMA_W[1]) & (line_w >= SIGMA_W[0]) & (line_b <= SIGMA_B[1])
+    line_w, line_b = _line(activation)
     told = {
         "phase_sigma_w": sigma_w,
         "phase_sigma_b": sigma_b,
         "phase_chi": np.maximum(chi, -300.0),
-        "critical_sigma_w": line_w[seen],
-        "critical_sigma_b": line_b[seen],
+        "critical_sigma_w": line_w,
+        "critical_sigma_b": line_b,
     }
     return told | _region_words(sigma_w, sigma_b, chi)
+
+
+def _line(activation: str) -> tuple[Floats, Floats]:
+    """The line chi_1 = 1 as far as the diagram shows it, and one point beyond."""
+    sigma_w, sigma_b = critical_line(activation)
+    if len(sigma_w) and np.ptp(sigma_w) == 0:  # a bent straight line: chi_1 knows no bias
+        return np.repeat(sigma_w[:1], 2), np.array(SIGMA_B)
+    within = (sigma_w <= SIGMA_W[1]) & (sigma_w >= SIGMA_W[0]) & (sigma_b <= SIGMA_B[1])
+    seen = within | np.roll(within, 1) | np.roll(within, -1)
+    return sigma_w[seen], sigma_b[seen]
 
 
 def _region_words(sigma_w: Floats, sigma_b: Floats, chi: Floats) -> Columns:
@@ -167,16 +177,16 @@ def _region_words(sigma_w: Floats, sigma_b: Floats, chi: Floats) -> Columns:
     row = chi[place]
     found = []
     for words, inside in (
-        ("ordered: gradients vanish", row < 0),
-        ("chaotic: gradients explode", row > 0),
+        ("<b>ordered</b><br>gradients<br>vanish", row < 0),
+        ("<b>chaotic</b><br>gradients<br>explode", row > 0),
     ):
         where = np.flatnonzero(inside)
-        if len(where) > 0.25 * len(sigma_w):
+        if len(where) > 0.2 * len(sigma_w):
             found.append((float(sigma_w[int(np.median(where))]), words))
     return {
         "region_sigma_w": np.array([x for x, _ in found]),
         "region_sigma_b": np.full(len(found), sigma_b[place]),
-        "region_words": [words.replace(": ", ":<br>") for _, words in found],
+        "region_words": [words for _, words in found],
     }
 
 
@@ -189,5 +199,5 @@ def net(sigma_w: float, sigma_b: float, point: FixedPoint | None, is_plain: bool
     chi = "" if point is None else f", χ₁ {point.chi:.3g}"
     prefix = "" if is_plain else "other_"
     return {f"{prefix}{name}": value for name, value in place.items()} | {
-        f"{prefix}net_words": [f"σ_w {sigma_w:.3g}, σ_b {sigma_b:.3g}{chi}"]
+        f"{prefix}net_words": [f"{_W} {sigma_w:.3g}, {_B} {sigma_b:.3g}{chi}"]
     }

@@ -10,11 +10,12 @@ from ui.bindings import NO_DATA, USUAL, Columns, Options
 from ui.pieces import COLOURBAR_MARGIN, POWERS, Trace, colourbar, heatmap, layout_of, scatter
 
 _LAYERS = {"type": "category", "title": {"text": "layer (1 = nearest the input)"}}
+_W, _B = "σ<sub>w</sub>", "σ<sub>b</sub>"
 #: Decades between two ticks: of an axis of 14, and of more.
 _DTICK = 2
 #: The lines of limits: name of theory_columns.LIMITS -> word in the legend, dash.
 _LIMITS = {
-    "adam": ("Adam's ε 10⁻⁸: what it no longer normalises (thin line)", "dash"),
+    "adam": ("Adam's ε 10⁻⁸ (for the thin line)", "dash"),
     "normal": ("float32: smallest normal number 1.2·10⁻³⁸", "dashdot"),
     "smallest": ("float32: smallest number 1.4·10⁻⁴⁵", "longdash"),
 }
@@ -32,7 +33,7 @@ def phase_diagram(columns: Columns = NO_DATA, options: Options = USUAL) -> go.Fi
         zmin=-2,
         zmax=2,
         colorscale=[list(stop) for stop in theme.PHASE_SCALE],
-        hovertemplate="σ_w %{x:.3~g}, σ_b %{y:.2f}<br>χ₁ = 10^%{z:.2f}<extra></extra>",
+        hovertemplate=f"{_W} %{{x:.3~g}}, {_B} %{{y:.2f}}<br>χ₁ = 10^%{{z:.2f}}<extra></extra>",
         colorbar=colourbar(
             "χ₁ per layer",
             tickvals=[-2, -1, 0, 1, 2],
@@ -41,11 +42,12 @@ def phase_diagram(columns: Columns = NO_DATA, options: Options = USUAL) -> go.Fi
     )
     line = scatter(
         fill={"x": "critical_sigma_w", "y": "critical_sigma_b"},
+        shown={"of": "critical_sigma_w"},
         paint={},
         name="χ₁ = 1, the edge of chaos",
         mode="lines",
         line={"width": 3, "color": theme.ON_PHASE},
-        hovertemplate="χ₁ = 1 at σ_w %{x:.4~g}, σ_b %{y:.3f}<extra></extra>",
+        hovertemplate=f"χ₁ = 1 at {_W} %{{x:.4~g}}, {_B} %{{y:.3f}}<extra></extra>",
     )
     regions = scatter(
         fill={"x": "region_sigma_w", "y": "region_sigma_b", "text": "region_words"},
@@ -65,9 +67,9 @@ def phase_diagram(columns: Columns = NO_DATA, options: Options = USUAL) -> go.Fi
             "range": [-1.0, 2.4771],
             "tickvals": [0.1, 0.3, 1, 3, 10, 30, 100, 300],
             "ticktext": ["0.1", "0.3", "1", "3", "10", "30", "100", "300"],
-            "title": {"text": "σ_w: spread of the weights × √inputs"},
+            "title": {"text": f"{_W}: spread of the weights × √inputs"},
         },
-        y={"range": [-0.06, 2.0], "title": {"text": "σ_b: spread of the biases"}},
+        y={"range": [-0.06, 2.0], "title": {"text": f"{_B}: spread of the biases"}},
         margin=COLOURBAR_MARGIN,
     )
     dots = [_dot("", "this network", 1.0), _dot("other_", "its plain twin", 0.0)]
@@ -116,9 +118,9 @@ def _profile() -> list[Trace]:
     return [
         *_band("theory_delta", "theory"),
         *(_limit(name, word, dash) for name, (word, dash) in _LIMITS.items()),
-        _line("theory_grad", "theory", "theory, dL/dw per weight", width=1.5),
+        _line("theory_grad", "theory", "thin: theory, dL/dw per weight", width=1.5),
         _line("grey_grad", "muted", "theory, not to be trusted", width=1.5, showlegend=False),
-        _line("theory_delta", "theory", "theory, dL/dz", words="theory_delta_words"),
+        _line("theory_delta", "theory", "thick: theory, dL/dz", words="theory_delta_words"),
         _line("grey_delta", "muted", "theory, not to be trusted", words="grey_delta_words"),
         _dots("grad", "measured, dL/dw per weight", size=5, symbol="circle-open"),
         _dots("delta", "measured, dL/dz", words="measured_delta_words"),

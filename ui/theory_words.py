@@ -137,10 +137,10 @@ def _correlation(point: FixedPoint, spec: RunSpec) -> str:
     if math.isnan(scale):
         return "ξ_{c}: none, because the signal has no size to settle at."
     if math.isinf(scale) or scale < 0:
-        return "ξ_{c} is infinite: what two examples differ in is kept."
+        return "ξ_{c} is infinite: what two examples differ in fades slowly, if at all."
     deep = spec.depth > TRAINABLE * scale
     return (
-        f"Two examples end at correlation c* = {number(point.correlation)}; ξ_{{c}} = {number(scale)} "
+        f"Two examples end at correlation c* = {point.correlation:.3f}; ξ_{{c}} = {number(scale)} "
         f"layers: input is told apart to about 6 ξ_{{c}} = {number(TRAINABLE * scale)} layers "
         f"(Schoenholz et al. 2017), and this network has {spec.depth}{': too deep' if deep else ''}."
     )
