@@ -23,16 +23,21 @@ export function joined(placed) {
   });
 }
 
-/** The layers that a stroke from one to another passes, with the height at each. */
+/** What a stroke between two points draws: each layer whose middle it crosses, at the height there, and
+ *  the layer it is on its way into, at its own height until it gets to the middle.
+ *  A point is { place, value }; `place` counts layers from 0, whole numbers in their middles. */
 export function stroke(from, to) {
-  const step = Math.sign(to.layer - from.layer);
-  if (!step) return [to];
-  const passed = [];
-  for (let layer = from.layer + step; layer !== to.layer + step; layer += step) {
-    const share = (layer - from.layer) / (to.layer - from.layer);
-    passed.push({ layer, value: from.value + share * (to.value - from.value) });
+  const way = Math.sign(to.place - from.place);
+  if (!way) return [];
+  const drawn = [];
+  const first = way > 0 ? Math.floor(from.place) + 1 : Math.ceil(from.place) - 1;
+  for (let layer = first; way * (to.place - layer) >= 0; layer += way) {
+    const share = (layer - from.place) / (to.place - from.place);
+    drawn.push({ layer, value: from.value + share * (to.value - from.value) });
   }
-  return passed;
+  const near = Math.round(to.place);
+  if (way * (near - to.place) > 0) drawn.push({ layer: near, value: to.value });
+  return drawn;
 }
 
 export function fitted(value, [low, high]) {
@@ -184,7 +189,8 @@ class Sketch {
     const across = (event.clientX - frame.left - left) / (right - left);
     const up = (bottom - (event.clientY - frame.top)) / (bottom - top);
     const count = this.data.layers.length;
-    return { layer: Math.max(0, Math.min(count - 1, Math.floor(across * count))), value: low + up * (high - low) };
+    const place = Math.max(-0.49, Math.min(count - 0.51, across * count - 0.5));
+    return { place, layer: Math.round(place), value: low + up * (high - low) };
   }
 
   press(event) {
@@ -192,6 +198,7 @@ class Sketch {
     event.preventDefault();
     this.svg.setPointerCapture(event.pointerId);
     this.last = this.at(event);
+    this.travels = false;
     this.place(this.last.layer, this.last.value);
     this.points[this.last.layer].focus({ preventScroll: true });
   }
@@ -199,7 +206,9 @@ class Sketch {
   move(event) {
     if (!this.last) return;
     const here = this.at(event);
-    for (const { layer, value } of stroke(this.last, here)) this.place(layer, value);
+    this.travels ||= here.layer !== this.last.layer;
+    if (!this.travels) this.place(here.layer, here.value); // one point, moved up and down
+    else for (const { layer, value } of stroke(this.last, here)) this.place(layer, value);
     this.last = here;
   }
 

@@ -15,8 +15,8 @@ STYLE = """
 .st-key-lesson_page > [data-testid="stVerticalBlock"], .st-key-lesson_page { gap: 0.9rem; }
 .st-key-lesson_page :is(p, li) { font-size: 1.2rem; line-height: 1.6; }
 .st-key-lesson_text { max-width: 64rem; }
-.st-key-lesson_page h1 { font-size: 2.3rem; line-height: 1.25; max-width: 56rem; padding: 0.4rem 0 0.2rem; }
-.st-key-lesson_page h2 { font-size: 1.7rem; line-height: 1.3; max-width: 60rem; padding: 0.2rem 0; }
+.st-key-lesson_page h1 { font-size: 2.3rem; line-height: 1.25; max-width: 56rem; padding: 0.4rem 0 0.8rem; }
+.st-key-lesson_page h2 { font-size: 1.7rem; line-height: 1.3; max-width: 60rem; padding: 0.2rem 0 0.5rem; }
 .st-key-lesson_page h3 { font-size: 1.4rem; }
 .st-key-lesson_page .katex { font-size: 1.06em; }
 .st-key-lesson_page .katex-display { font-size: 1.3rem; }
@@ -33,6 +33,7 @@ STYLE = """
 .st-key-lesson_contents button { padding: 0.15rem 0.4rem; min-height: 1.9rem; }
 .st-key-lesson_contents button > div { justify-content: flex-start; width: 100%; }
 .st-key-lesson_contents button p { text-align: left; }
+[data-testid="stMain"]:focus-visible { outline: none; } /* the arrow keys turn pages here, they scroll nothing */
 .st-key-lesson_page .vgl-larger { display: none; } /* one for the whole page is above */
 [class*="st-key-lesson_card_"] { padding: 0.35rem 0.9rem 0.5rem; gap: 0; }
 .st-key-lesson_page [class*="st-key-lesson_card_"] [data-testid="stCaptionContainer"] p { font-size: 1rem; line-height: 1.4; }
@@ -227,7 +228,7 @@ def _draw_card(lesson: Lesson) -> None:
             on_click=lesson_link.write,
             args=(lesson.slug,),
         )
-        st.caption(f"{lesson.question} · {lesson.minutes} min")
+        st.caption(f"{lesson.question} ({lesson.minutes}\u00a0min)")
 
 
 def draw_head(lesson: Lesson, chapters: int) -> None:

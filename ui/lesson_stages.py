@@ -36,7 +36,7 @@ def _question(lesson: Lesson) -> None:
 def _check(lesson: Lesson) -> None:
     visit, check = lesson_visit.of(lesson), lesson.check
     with st.container(key="lesson_text"):
-        st.title(check.question)
+        st.header(check.question)
         picked = st.radio(
             "Your answer",
             range(len(check.options)),
