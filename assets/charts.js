@@ -158,7 +158,7 @@ export class Chart {
   /** What a file of this chart is called and headed, and where the server makes its page. */
   told() {
     const { sides, options, look, mode, end, at = null, told: { a, b } = {} } = this.context();
-    const runs = sides.map(({ run }) => run.id);
+    const runs = sides.flatMap(({ run }) => run?.id ?? []);
     const asked = new URLSearchParams({ figure: this.plot.dataset.chart, runs: runs.join(","), mode });
     const { step_axis: axis, ...chosen } = options;
     for (const [name, value] of Object.entries({ axis, ...chosen })) asked.set(name, value);
