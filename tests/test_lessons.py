@@ -11,13 +11,14 @@ from engine.spec import RunSpec
 from ui import lesson_numbers, lessons
 from ui.comparison import COMPARISON
 from ui.figures import FIGURES
+from ui.theory_figures import THEORY_FIGURES
 
 FILES = sorted(lessons.FOLDER.glob("*.md"))
 #: All that some chapter must explain, by the name that it has in `explains`.
 EVERYTHING = [
     *(f"remedy:{name}" for name in REMEDIES),
     *(f"statistic:{name}" for name in STATISTICS),
-    *(f"figure:{name}" for name in {**FIGURES, **COMPARISON}),
+    *(f"figure:{name}" for name in {**FIGURES, **COMPARISON, **THEORY_FIGURES}),
 ]
 
 CHAPTER = """+++

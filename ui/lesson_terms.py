@@ -5,16 +5,23 @@ from typing import Any
 
 from engine.records import STATISTICS
 from engine.remedies import REMEDIES
+from ui.bindings import NO_DATA, USUAL
 from ui.comparison import COMPARISON
 from ui.figures import FIGURES
 from ui.lesson_table import shown
 from ui.links import HIDEABLE
+from ui.theory_figures import THEORY_FIGURES
 
 #: What a lesson can explain -> name of each thing -> the bold words that its explanation begins with.
 EXPLAINED: dict[str, dict[str, str]] = {
     "remedy": {name: remedy.title for name, remedy in REMEDIES.items()},
     "statistic": {name: name for name in STATISTICS},
-    "figure": {name: HIDEABLE[name] for name in FIGURES | COMPARISON},
+    "figure": {name: HIDEABLE[name] for name in FIGURES | COMPARISON}
+    # Their titles go on after a colon with what differs from network to network.
+    | {
+        name: draw(NO_DATA, USUAL).layout.meta["title"].partition(":")[0]
+        for name, draw in THEORY_FIGURES.items()
+    },
 }
 
 
