@@ -23,7 +23,7 @@ STYLE = """
 .st-key-lesson_page .katex-display > .katex { font-size: 1em; }
 .vgl-projector .st-key-lesson_page .katex-display { font-size: 1.9rem; }
 .st-key-lesson_page [data-testid="stCaptionContainer"] p { font-size: 1.05rem; line-height: 1.5; }
-.st-key-lesson_page :is(td, th) { font-size: 1.15rem; line-height: 1.5; padding: 0.35rem 1.1rem 0.35rem 0; }
+.st-key-lesson_page :is(td, th) { font-size: 1.15rem; line-height: 1.5; padding: 0.35rem 0.8rem; }
 .st-key-lesson_page table { font-variant-numeric: tabular-nums; }
 .st-key-lesson_page [data-testid="stRadio"] label p { font-size: 1.25rem; line-height: 1.5; }
 .st-key-lesson_page [data-testid="stRadio"] label { padding: 0.3rem 0; }

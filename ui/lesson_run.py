@@ -7,13 +7,14 @@ import streamlit as st
 from engine import runs, store
 from engine.data_sets import DATA_SETS
 from engine.errors import EngineError
+from engine.spec import RunSpec
 from engine.store import RunInfo
 from ui import comparison_live, contrast, lesson_link, lesson_runs, lesson_visit, live, share, words
 from ui.comparison_live import Shown
 from ui.figures import FIGURES
 from ui.lessons import Lesson
 
-NEVER = ("replay",)  # of the Lab's component, in a lesson
+NEVER = ("replay", "diagnosis")  # of the Lab's component, in a lesson: the chapter says it
 
 
 def draw_gate(lesson: Lesson) -> None:
@@ -104,12 +105,20 @@ def _announced(lesson: Lesson) -> str:
     """What Run would start: each network, and what of it is not the baseline's."""
     visit = lesson_visit.of(lesson)
     specs = lesson_runs.specs(lesson, visit.data)
-    lines = [
-        f"- **{run.label}**: {spec.depth} layers of {spec.width} units on {spec.data_set.title}, "
-        f"{spec.total_steps:,} steps. {words.against(spec)}"
+    return "\n".join(
+        f"- **{run.label}**: {spec.depth} layers of {spec.width} units, {_other(spec)}. "
+        f"{spec.total_steps:,} steps on {spec.data_set.title}."
         for run, spec in zip(lesson.runs, specs, strict=True)
-    ]
-    return "\n".join(lines)
+    )
+
+
+def _other(spec: RunSpec) -> str:
+    """What besides size and length is not the baseline's, which is told by its activation."""
+    plain = RunSpec(data=spec.data)
+    same = {name: getattr(plain, name) for name in ("width", "epochs", "steps")}
+    if spec.skip == "none" and spec.schedule == "joint":
+        same["depth"] = plain.depth
+    return words.differences(spec.changed(same)) or f"{spec.activation}, the baseline's settings"
 
 
 def _draw_over(lesson: Lesson, shown: Sequence[RunInfo]) -> None:
@@ -160,6 +169,7 @@ def _mount(lesson: Lesson, shown: Sequence[RunInfo]) -> None:
         live.mount(
             shown[0].id,
             kind=lesson.histograms,  # type: ignore[arg-type]  # checked when it was read
+            profile="gradient",  # as predictions are drawn
             hidden=hidden,
             known=shown[0],
             key="lesson_live",
