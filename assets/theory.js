@@ -41,10 +41,6 @@ function valueOf(told) {
 }
 
 class TheoryChart extends Chart {
-  constructor(asked) {
-    super(asked);
-    this.resized = false;
-  }
 
   /** The ends of a logarithmic axis are Python's: fixed ones, so that it stands still. */
   traces(context) {
@@ -104,7 +100,7 @@ class Theory extends Board {
     const echo = this.told.indexOf(keyOf(fields));
     if (echo >= 0) this.told.splice(0, echo + 1);
     if (first || (echo < 0 && keyOf(fields) !== keyOf(this.fields ?? {})) || this.run !== data.run) {
-      if (echo < 0) this.look(fields, data.run);
+      if (echo < 0) this.turnTo(fields, data.run);
       else this.run = data.run;
     }
     for (const chart of this.charts) chart.want();
@@ -127,7 +123,7 @@ class Theory extends Board {
   }
 
   /** Look at another network: ask for it at once, and go on asking until all is measured. */
-  look(fields, run) {
+  turnTo(fields, run) {
     this.fields = fields;
     this.run = run;
     this.root.dataset.done = "false";
@@ -184,7 +180,7 @@ class Theory extends Board {
   take(told) {
     const old = [...this.known.arrays.keys()].filter((name) => !/^(phase|critical|region)_/.test(name));
     if (told.refused) {
-      this.known.take({}, {}, old);
+      this.known.take({}, { activation: this.fields.activation ?? "sigmoid", seeds: "measurement" }, old);
       put(this.words, told.refused);
       this.tone("bad");
       this.write([]);
@@ -260,7 +256,7 @@ class Theory extends Board {
     delete fields.gain;
     this.sliding = true;
     this.sigma = std * Math.sqrt(this.data.width);
-    this.look(fields, "");
+    this.turnTo(fields, "");
     this.say(this.sigma);
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.settle(std), SETTLE);

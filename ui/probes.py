@@ -53,7 +53,7 @@ class Answer:
     done: bool = False
     error: str = ""  # why there is nothing, or no more, in one sentence
     note: str = ""  # what happened on the way
-    begun: bool = False  # whether the process is there and has the question
+    begun: bool = False  # whether the process is there and warm
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Probes:
                 done=question.done,
                 error=question.error,
                 note=question.note,
-                begun=question.sent and self.ready,
+                begun=self.ready and self.process is not None,
             )
 
     def stop(self) -> None:
