@@ -269,6 +269,13 @@ def draw_status(info: RunInfo, spec: RunSpec | None) -> None:
             query_params=compare_link.with_run(info.id),
             help="Put this run beside others, on the same axes.",
         )
+        st.page_link(
+            "theory.py",
+            label="Theory",
+            icon=":material/function:",
+            query_params={"run": info.id},
+            help="What could be calculated of this network before its first step.",
+        )
     if info.traceback:
         with st.expander("What went wrong, for developers", key="traceback"):
             st.code(info.traceback, language=None)
