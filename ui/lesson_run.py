@@ -138,7 +138,20 @@ def _draw_over(lesson: Lesson, shown: Sequence[RunInfo]) -> None:
             help="Train it once more, live. The same settings give the same numbers.",
         )
         _draw_data(lesson)
-    st.markdown(" · ".join(_standing(lesson, place, info) for place, info in enumerate(shown)))
+    st.markdown(_standing(lesson, 0, shown[0]) if len(shown) == 1 else _all_standing(lesson, shown))
+
+
+def _all_standing(lesson: Lesson, shown: Sequence[RunInfo]) -> str:
+    """How several runs stand together, and each that did not come to its end as it should."""
+    over = [info for info in shown if info.status not in store.OPEN]
+    done = "All have finished." if len(over) == len(shown) else f"{len(over)} of {len(shown)} done."
+    odd = [
+        place for place, info in enumerate(shown) if info in over and info.status != store.FINISHED
+    ]
+    if not odd:
+        return done
+    told = [_standing(lesson, place, shown[place]) for place in odd]
+    return " · ".join(told) if len(over) == len(shown) else " · ".join([done, *told])
 
 
 def _standing(lesson: Lesson, place: int, info: RunInfo) -> str:
