@@ -5,6 +5,7 @@ import { Board, make, mounted } from "./board.js";
 import { Chart } from "./charts.js";
 import { seen } from "./cuts.js";
 import { Feed } from "./feed.js";
+import { apart, brief } from "./findings.js";
 import { decode, RunState } from "./frames.js";
 import { drawKey, put, showLegend } from "./legend.js";
 import { Table } from "./table.js";
@@ -25,6 +26,7 @@ class Compare extends Board {
     this.makeLine();
     this.invitation = make("p", "vgl-invitation", root);
     this.scale = make("div", "vgl-scale", root);
+    this.common = make("p", "vgl-common", root);
     this.grid = make("div", "vgl-charts vgl-compare", root);
     this.table = new Table(this.grid);
   }
@@ -176,6 +178,7 @@ class Compare extends Board {
   showHeads() {
     const { table, difference } = this.data;
     const faults = [];
+    this.showFindings();
     for (const { id, label, run, ...key } of this.contenders) {
       const { error, state = "", progress = 0, tone } = run.header;
       if (error) faults.push(`${label}: ${error}`);
@@ -193,6 +196,17 @@ class Compare extends Board {
     if (!this.broken) put(this.words, faults.join(" "));
     this.root.dataset.tone = faults.length ? "bad" : "plain";
     this.table.show(table, table ? this.state(table).header : {}, this.contenders);
+  }
+
+  /** Above each heatmap what is found in its contender and not in all; what is found in all, once. */
+  showFindings() {
+    const { common, own } = apart(this.contenders.map(({ run }) => run.header.findings ?? []));
+    this.common.hidden = this.contenders.length < 2 || this.data.hidden?.includes("diagnosis");
+    brief(this.common, common);
+    this.contenders.forEach(({ id }, index) => {
+      const head = this.heads.get(id);
+      if (head) brief(head.findings, own[index]);
+    });
   }
 
   /** One colour scale for all heatmaps, as wide as its words need. */
@@ -227,6 +241,7 @@ function makeHead(parent) {
   const first = make("div", "vgl-side-name", place);
   const head = { place, key: make("span", "", first), label: make("span", "vgl-side-label", first) };
   head.state = make("div", "vgl-side-state", place);
+  head.findings = make("div", "vgl-side-findings", place);
   head.bar = make("div", "vgl-bar", make("div", "vgl-progress", place));
   return head;
 }
@@ -236,5 +251,5 @@ function isOpen({ status, seeds, open }) {
 }
 
 export function mount(component) {
-  return mounted(Compare, ["live.css", "compare.css", "table.css"], component);
+  return mounted(Compare, ["live.css", "compare.css", "table.css", "findings.css"], component);
 }

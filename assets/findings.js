@@ -19,6 +19,33 @@ export function badge(parent) {
   };
 }
 
+/** Of contenders beside each other: what all have, and of each what the others have not, or not all.
+ *  Of one alone all is its own.
+ *  all  the findings of each; empty where nothing is recorded yet, which says nothing of the others */
+export function apart(all) {
+  const told = all.filter((findings) => findings.length);
+  const key = ({ name, severity }) => `${name} ${severity}`;
+  const sets = told.map((findings) => new Set(findings.map(key)));
+  const shared = (finding) => told.length > 1 && sets.every((keys) => keys.has(key(finding)));
+  return { common: (told[0] ?? []).filter(shared), own: all.map((findings) => findings.filter((one) => !shared(one))) };
+}
+
+/** Findings in one short text each, behind the sign of their severity. */
+export function brief(place, findings) {
+  place.title = findings.map(({ sentence }) => sentence).join("\n");
+  const signature = JSON.stringify(findings.map(({ severity, short }) => [severity, short]));
+  if (place.dataset.signature === signature) return;
+  place.dataset.signature = signature;
+  place.textContent = "";
+  for (const { severity, short } of findings) {
+    const one = make("span", "vgl-brief", place);
+    one.dataset.severity = severity;
+    const sign = make("span", "vgl-brief-sign", one);
+    Object.assign(sign, { textContent: `${SIGNS[severity]} `, title: severity });
+    make("span", "", one).textContent = `${short}  `;
+  }
+}
+
 export class Findings {
   /** root   what the one row is appended to; `place`, the block, is for the caller to place
    *  press  called with the name of a remedy to switch on */
