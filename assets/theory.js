@@ -41,7 +41,6 @@ function valueOf(told) {
 }
 
 class TheoryChart extends Chart {
-
   /** The ends of a logarithmic axis are Python's: fixed ones, so that it stands still. */
   traces(context) {
     const range = context.ranges[this.plot.dataset.chart];
@@ -67,7 +66,6 @@ class Theory extends Board {
     this.makeSlider();
     this.makeLine();
     this.formula = make("div", "vgl-formula", root);
-    this.formula.setAttribute("aria-live", "polite");
     this.grid = make("div", "vgl-charts vgl-theory", root);
     this.told = []; // values of std that Python was told of and may say back
     this.phase = null; // the activation whose diagram is shown

@@ -38,7 +38,13 @@ DIFFERENCE_MARKS: dict[str, tuple[int, str]] = {
 
 #: log10 of chi_1 on the phase diagram, from where gradients vanish to where they explode: pale, so
 #: that ON_PHASE reads on all of it, on both backgrounds.
-PHASE_SCALE = ((0.0, "#e0907f"), (0.4, "#f6e3dc"), (0.5, "#f7f5f0"), (0.6, "#dde8f1"), (1.0, "#7fabd3"))
+PHASE_SCALE = (
+    (0.0, "#e0907f"),
+    (0.4, "#f6e3dc"),
+    (0.5, "#f7f5f0"),
+    (0.6, "#dde8f1"),
+    (1.0, "#7fabd3"),
+)
 ON_PHASE = "#141a24"
 
 LIGHT: dict[str, str] = {
@@ -53,7 +59,7 @@ LIGHT: dict[str, str] = {
     "validation": "#b34700",
     "test": "#7a3e9d",
     "guess": "#5b6575",
-    "theory": "#b34700",
+    "theory": "#a8228c",
     "ridge": "#0b5fa5",
     "event": "#b3261e",
     "below": "#ff9ec4",
@@ -77,7 +83,7 @@ DARK: dict[str, str] = LIGHT | {
     "validation": "#ff9a4d",
     "test": "#d2a8ff",
     "guess": "#a3adbd",
-    "theory": "#ff9a4d",
+    "theory": "#ff86d9",
     "ridge": "#6cb6ff",
     "event": "#ff7b72",
     "absent": "#262c36",
