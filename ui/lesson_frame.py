@@ -17,7 +17,7 @@ STYLE = """
 .st-key-lesson_text { max-width: 64rem; }
 .st-key-lesson_page h1 { font-size: 2.3rem; line-height: 1.25; max-width: 56rem; padding: 0.4rem 0 0.8rem; }
 .st-key-lesson_page h2 { font-size: 1.7rem; line-height: 1.3; max-width: 60rem; padding: 0.2rem 0 0.5rem; }
-.st-key-lesson_page h3 { font-size: 1.4rem; }
+.st-key-lesson_page h3:not(.vgl-title) { font-size: 1.4rem; }
 .st-key-lesson_page .katex { font-size: 1.06em; }
 .st-key-lesson_page .katex-display { font-size: 1.3rem; }
 .st-key-lesson_page .katex-display > .katex { font-size: 1em; }
@@ -33,7 +33,8 @@ STYLE = """
 .st-key-lesson_contents button { padding: 0.15rem 0.4rem; min-height: 1.9rem; }
 .st-key-lesson_contents button > div { justify-content: flex-start; width: 100%; }
 .st-key-lesson_contents button p { text-align: left; }
-[data-testid="stMain"]:focus-visible { outline: none; } /* the arrow keys turn pages here, they scroll nothing */
+/* The arrow keys turn pages here: no frame around all of it. */
+[data-testid="stMain"]:focus-visible::before { box-shadow: none !important; }
 .st-key-lesson_page .vgl-larger { display: none; } /* one for the whole page is above */
 [class*="st-key-lesson_card_"] { padding: 0.35rem 0.9rem 0.5rem; gap: 0; }
 .st-key-lesson_page [class*="st-key-lesson_card_"] [data-testid="stCaptionContainer"] p { font-size: 1rem; line-height: 1.4; }
@@ -42,7 +43,7 @@ STYLE = """
 .vgl-projector .st-key-lesson_page :is(p, li) { font-size: 1.75rem; line-height: 1.5; }
 .vgl-projector .st-key-lesson_page h1 { font-size: 3.3rem; max-width: none; }
 .vgl-projector .st-key-lesson_page h2 { font-size: 2.4rem; max-width: none; }
-.vgl-projector .st-key-lesson_page h3 { font-size: 2rem; }
+.vgl-projector .st-key-lesson_page h3:not(.vgl-title) { font-size: 2rem; }
 .vgl-projector .st-key-lesson_text { max-width: none; }
 .vgl-projector .st-key-lesson_page :is(td, th) { font-size: 1.6rem; }
 .vgl-projector .st-key-lesson_page [data-testid="stCaptionContainer"] p { font-size: 1.4rem; }
