@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from engine import batch_mean_field, mean_field
 from engine.mean_field import DECADES, Backward, Forward, depth_in_use, weights
@@ -62,7 +63,9 @@ def predict(spec: RunSpec, kernel: InputKernel) -> Prediction:
     if spec.norm == "batch":
         if kernel.gram is None or kernel.labels is None:
             return _nothing(spec, _NO_GRAM)
-        way, back = batch_mean_field.passed(spec, kernel)
+        # On one thread: where others compute too, BLAS's threads wait for each other at full speed.
+        with threadpool_limits(limits=1, user_api="blas"):
+            way, back = batch_mean_field.passed(spec, kernel)
     else:
         way = mean_field.forward(spec, kernel)
         back = None if way.overflow else mean_field.backward(spec, way)
