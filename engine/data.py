@@ -11,12 +11,13 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import torch
-from sklearn import datasets as sklearn_datasets
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
@@ -111,11 +112,29 @@ Four = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def _digits(name: str, say: Say) -> Four:
-    digits = sklearn_datasets.load_digits()
-    order = np.random.default_rng(DATA_SEED).permutation(len(digits.target))
-    inputs = torch.from_numpy(digits.data[order] / 16).float()  # [1797, 64]
-    labels = torch.from_numpy(digits.target[order]).long()
+    pixels, targets = _sklearn_digits()
+    order = np.random.default_rng(DATA_SEED).permutation(len(targets))
+    inputs = torch.from_numpy(pixels[order] / 16).float()  # [1797, 64]
+    labels = torch.from_numpy(targets[order]).long()
     return inputs[:1500], labels[:1500], inputs[1500:], labels[1500:]
+
+
+@cache
+def _sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels 0 to 16 [1797, 64] and labels [1797], as scikit-learn's load_digits gives them.
+
+    Read from its file: importing scikit-learn takes as long again as importing torch, in each worker.
+    """
+    found = find_spec("sklearn")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if file.exists():
+            table = np.loadtxt(file, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(int)
+    from sklearn.datasets import load_digits  # where a version keeps it elsewhere
+
+    digits = load_digits()
+    return digits.data, digits.target
 
 
 def _toy(points: np.ndarray, labels: np.ndarray) -> Four:
@@ -124,13 +143,15 @@ def _toy(points: np.ndarray, labels: np.ndarray) -> Four:
 
 
 def _moons(name: str, say: Say) -> Four:
-    return _toy(*sklearn_datasets.make_moons(2500, noise=0.1, random_state=DATA_SEED))
+    from sklearn.datasets import make_moons  # here, because it takes seconds
+
+    return _toy(*make_moons(2500, noise=0.1, random_state=DATA_SEED))
 
 
 def _circles(name: str, say: Say) -> Four:
-    return _toy(
-        *sklearn_datasets.make_circles(2500, noise=0.05, factor=0.5, random_state=DATA_SEED)
-    )
+    from sklearn.datasets import make_circles  # here, because it takes seconds
+
+    return _toy(*make_circles(2500, noise=0.05, factor=0.5, random_state=DATA_SEED))
 
 
 def _spirals(name: str, say: Say) -> Four:

@@ -31,8 +31,12 @@ def test_digits_are_scikit_learn_s_scaled_to_1_each_used_once():
     ours = torch.cat([shown.inputs, test.inputs])
     assert ours.min() == 0
     assert ours.max() == 1
-    theirs = torch.from_numpy(load_digits().data / 16).float()
-    assert sorted(map(tuple, ours.tolist())) == sorted(map(tuple, theirs.tolist()))
+    labels = torch.cat([shown.labels, test.labels])
+    theirs = load_digits()
+    pixels = torch.from_numpy(theirs.data / 16).float()
+    assert sorted(zip(ours.tolist(), labels.tolist(), strict=True)) == sorted(
+        zip(pixels.tolist(), theirs.target.tolist(), strict=True)
+    )
 
 
 def test_loading_draws_no_random_number_and_is_the_same_twice():
