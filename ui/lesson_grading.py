@@ -87,7 +87,7 @@ def _off(predict: Predict, guess: float, found: float) -> str:
     side = "too high" if guess > found else "too low"
     if predict.log and found > 0:
         factor = max(guess / found, found / guess)
-        return f"by a factor of {number(factor)} {side}"
+        return f"a factor of {number(factor)} {side}"
     if MEASURES[predict.measure].form == "share":
         return f"{100 * abs(guess - found):.1f} percentage points {side}"
     return f"{number(abs(guess - found))} {side}"
