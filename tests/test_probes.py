@@ -126,7 +126,11 @@ def test_a_process_that_dies_is_started_anew_and_says_so(probes, log):
     again = until(lambda: (found := probes.ask("seeds", RunSpec(), count=30)).note and found)
     assert again.note == "The measuring process ended unexpectedly and was started anew."
     assert not again.error
-    until(lambda: len(probes.ask("seeds", RunSpec(), count=30).rows) == 30)
+    until(lambda: len(log()) == 2)
+    until(lambda: len(probes.ask("seeds", RunSpec(), count=30).rows) >= 30)
+    time.sleep(0.2)
+    rows = probes.ask("seeds", RunSpec(), count=30).rows
+    assert [row["seed"] for row in rows] == list(range(30)), "each once"
 
 
 def test_a_question_that_kills_the_process_twice_is_refused_and_others_are_answered(probes, log):
