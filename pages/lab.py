@@ -24,7 +24,7 @@ with st.sidebar:
 
 with st.container():  # always there: what is below must not move when it fills
     controls.draw_ignored()
-picker, view_row = st.columns([2, 3])
+picker, view_row = st.columns([1, 3])
 with picker:
     controls.draw_run_picker(info)
 with view_row, st.container(horizontal=True, vertical_alignment="bottom"):

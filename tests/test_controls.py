@@ -250,6 +250,7 @@ NONSENSE = {
     "kind": ("sound", "kind is sound; it must be one of gradient, weight, activation."),
     "layer": ("0", "layer is 0; it must be from 1 to 101."),
     "axis": ("round", "axis is round; it must be one of linear, log."),
+    "profile": ("weights", "profile is weights; it must be one of signal, gradient."),
 }
 
 

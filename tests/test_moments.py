@@ -208,6 +208,7 @@ console.log(JSON.stringify({
 }));
 """
 OPTIONS = {"kind": "weight", "layer": 3, "layers": 0, "step_axis": "seconds", "depth": "layer"}
+OPTIONS |= {"profile": "signal", "theory": "shown"}
 
 
 @pytest.fixture(scope="module")

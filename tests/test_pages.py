@@ -233,7 +233,7 @@ def places(page: AppTest) -> dict[str, tuple[int, ...]]:
 def test_no_bound_control_moves_when_sentences_come_and_go():
     """A control that moves is mounted twice for a moment, and the browser forgets its binding."""
     calm = places(opened())
-    assert set(calm) == {*RunSpec.FIELDS, "kind", "layer", "axis"}
+    assert set(calm) == {*RunSpec.FIELDS, "kind", "layer", "axis", "profile"}
     run = made(store.FAILED, traceback="Traceback: the place")
     assert places(opened(activation="relu", norm="batch", skip="published")) == calm
     assert places(opened(skip="published", depth="2", colour="red")) == calm
@@ -244,11 +244,12 @@ def test_no_bound_control_moves_when_sentences_come_and_go():
 
 
 def test_the_view_in_the_link_reaches_the_live_view():
-    page = opened(run=made(store.FINISHED), kind="weight", layer="3", axis="log")
+    page = opened(run=made(store.FINISHED), kind="weight", layer="3", axis="log", profile="gradient")
     assert live(page)["options"] == {
         "kind": "weight",
         "layer": 3,
         "step_axis": "log",
+        "profile": "gradient",
     }
 
 

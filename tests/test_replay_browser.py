@@ -10,7 +10,7 @@ from browser import HEATMAP, PATIENCE, recorded, wait_for
 from playwright.sync_api import expect
 
 from engine import runs, store
-from engine.records import Event
+from engine.records import ROW, Event
 from engine.steering import Change, as_json
 
 pytestmark = pytest.mark.browser
@@ -100,7 +100,7 @@ def test_a_person_goes_back_and_every_chart_shows_that_step(visitors, finished):
             assert visitor.chart(name, ends) <= step
     # Against the file: the profile is that record's.
     with store.Reader(runs.path(finished)) as reader:
-        rms = reader.record(step).scalars[1]
+        rms = reader.record(step).scalars[ROW["delta_rms"]]
     shown = visitor.chart("gradient_by_depth", "[...chart.data.at(-1).y]")
     assert [10**value for value in shown] == pytest.approx(rms, rel=1e-4)
     wait_for(lambda: in_link(visitor, "step") == str(step), "the link does not carry the step")

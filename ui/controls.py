@@ -206,7 +206,6 @@ def draw_view(layers: int) -> View:
         required=True,
         key="profile",
         bind="query-params",
-        help="By depth: the back-propagated signal dL/dz, or the gradient of the weights dL/dW.",
     )
     kind = st.segmented_control(
         "Histograms of",

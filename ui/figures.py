@@ -38,11 +38,11 @@ _LAYERS = {"type": "category", "title": {"text": "layer"}, "showgrid": False}
 _MARKERS = 64
 #: What a profile by depth shows, by Options.profile.
 PROFILES = {"signal": "signal, dL/dz", "gradient": "weight gradient, dL/dW"}
-#: Theory's line as ui/overlay.py names it -> its word in the legend, colour and width.
+#: Theory's line as ui/overlay.py names it -> colour, width, and what pointing at it says besides.
 THEORY_LINES = {
-    "thick": ("theory, step 0", "theory", 5),
-    "thin": ("theory, step 0", "theory", 2),
-    "grey": ("theory, not to be trusted", "muted", 2),
+    "thick": ("theory", 9, ""),  # wider than what is measured, which lies on it where both agree
+    "thin": ("theory", 4, ""),
+    "grey": ("muted", 4, ", not to be trusted"),
 }
 _KIND_AXIS = {
     "gradient": ("size of a gradient entry, |dL/dw|", POWERS),
@@ -129,7 +129,6 @@ def gradient_by_depth(columns: Columns = NO_DATA, options: Options = USUAL) -> g
 def _theory() -> list[Trace]:
     """Theory's line for step 0 with its band; grey and alone where it must not be trusted."""
     about = {"x": "layer_names", "text": "{profile}_theory_words"}
-    hover = "layer %{x}, theory for step 0<br>RMS %{text}<extra></extra>"
     band = [
         scatter(
             fill={"x": "layer_names", "y": f"{{profile}}_theory_{end}"},
@@ -146,14 +145,15 @@ def _theory() -> list[Trace]:
     lines = [
         scatter(
             fill=about | {"y": f"{{profile}}_theory_{name}"},
-            shown=f"{{profile}}_theory_{name}",
+            # The first is always there, so that the legend's words move nothing when theory comes.
+            shown=None if name == "thick" else f"{{profile}}_theory_{name}",
             paint={"line.color": colour},
-            name=word,
+            name="theory, step 0",
             mode="lines",
             line={"width": width, "dash": "dash"},
-            hovertemplate=hover,
+            hovertemplate=f"layer %{{x}}, theory for step 0{trust}<br>RMS %{{text}}<extra></extra>",
         )
-        for name, (word, colour, width) in THEORY_LINES.items()
+        for name, (colour, width, trust) in THEORY_LINES.items()
     ]
     return [*band, *lines]
 

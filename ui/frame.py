@@ -63,7 +63,7 @@ STYLE = """
 .vgl-history { font-size: 0.92rem; border-collapse: collapse; }
 .vgl-history :is(td, th) { padding: 0.2rem 1.2rem 0.2rem 0; text-align: left; vertical-align: top; }
 .vgl-history .number { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
-.st-key-kind button, .st-key-axis button, .st-key-compare_view button { min-height: 2.5rem; }
+.st-key-profile button, .st-key-kind button, .st-key-axis button, .st-key-compare_view button { min-height: 2.5rem; }
 .st-key-contrast p { font-size: 0.95rem; line-height: 1.4; }
 .st-key-contrast [data-testid="stCaptionContainer"] p { font-size: 0.875rem; }
 :is(.st-key-verdict, .st-key-rungs) table { font-size: 0.92rem; width: 100%; }
