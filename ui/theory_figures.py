@@ -57,7 +57,13 @@ def phase_diagram(columns: Columns = NO_DATA, options: Options = USUAL) -> go.Fi
         hoverinfo="skip",
         showlegend=False,
     )
-    layout = layout_of(
+    dots = [_dot("", "this network", 1.0), _dot("other_", "its plain twin", 0.0)]
+    traces = [shades, line, regions, *dots]
+    return bindings.filled(traces, _phase_layout(), columns, options)
+
+
+def _phase_layout() -> dict[str, Any]:
+    return layout_of(
         title="Phase diagram: {activation}",
         caption="Left of the line gradients shrink by √χ₁ per layer and all examples become alike; "
         "right of it they grow and equal examples part.",
@@ -72,8 +78,6 @@ def phase_diagram(columns: Columns = NO_DATA, options: Options = USUAL) -> go.Fi
         y={"range": [-0.06, 2.0], "title": {"text": f"{_B}: spread of the biases"}},
         margin=COLOURBAR_MARGIN,
     )
-    dots = [_dot("", "this network", 1.0), _dot("other_", "its plain twin", 0.0)]
-    return bindings.filled([shades, line, regions, *dots], layout, columns, options)
 
 
 def _dot(prefix: str, word: str, filled: float) -> Trace:
