@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from typer.testing import CliRunner
@@ -24,8 +25,17 @@ ROOT = Path(__file__).parents[1]
 TINY = ["--set", "width=8", "--set", "depth=3", "--set", "device=cpu"]
 
 
-def engine(*arguments, code=0, **environment):
-    """Run `python -m engine`, check its exit code, return its stdout and stderr."""
+def engine(*arguments, code=0):
+    """What `python -m engine` does, in this process: checks its exit code; its stdout and stderr."""
+    with patch.dict(os.environ):  # the arithmetic it chooses is for a process of its own
+        done = CliRunner().invoke(app, [*map(str, arguments)])
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    assert done.exit_code == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def engine_alone(*arguments, code=0, **environment):
+    """The same by a process of its own, as from a shell."""
     done = subprocess.run(
         [sys.executable, "-m", "engine", *map(str, arguments)],
         capture_output=True,
@@ -43,7 +53,7 @@ def objects(text):
 
 
 def test_the_published_first_epoch_comes_out_to_the_digit(fashion_mnist):
-    printed, _ = engine(
+    printed, _ = engine_alone(
         *[
             "run",
             "--preset",
@@ -62,7 +72,7 @@ def test_the_published_first_epoch_comes_out_to_the_digit(fashion_mnist):
 
 
 def test_a_run_prints_an_object_per_epoch_and_then_its_id():
-    *epochs, end = objects(engine("run", *TINY, "--set", "epochs=3", "--json")[0])
+    *epochs, end = objects(engine_alone("run", *TINY, "--set", "epochs=3", "--json")[0])
     wanted = [
         "epoch",
         "step",
@@ -109,7 +119,7 @@ def test_a_run_that_diverges_ends_with_code_3_and_its_sentence():
         "activation=relu",
         "--json",
     ]
-    printed, sentence = engine("run", *TINY, *extra, code=3)
+    printed, sentence = engine_alone("run", *TINY, *extra, code=3)
     assert objects(printed)[-1]["status"] == store.DIVERGED
     assert sentence.startswith("Diverged at step ")
     run = objects(printed)[-1]["run"]
@@ -160,7 +170,7 @@ def test_a_broken_spec_file_is_refused(tmp_path):
 
 def test_a_data_set_that_is_not_there_is_refused_without_a_network(home):
     offline = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    _, said = engine("run", "--set", "data=kmnist", code=2, **offline)
+    _, said = engine_alone("run", "--set", "data=kmnist", code=2, **offline)
     assert said.startswith("Kuzushiji-MNIST is not here and could not be downloaded:")
     assert said.strip().endswith("use digits, or put the files under VGLAB_DATA.")
     assert not list((home / "runs").glob("*.sqlite"))
@@ -172,7 +182,7 @@ def test_a_step_that_was_not_recorded_is_told_with_the_nearest_that_was():
     assert "the nearest that was is" in engine("stats", run, "--at", "57", code=2)[1]
 
 
-LADDER = ["ladder", "--form", "controlled", *TINY, "--set", "data=digits"]
+LADDER = ["ladder", "--form", "controlled", *TINY, "--set", "data=digits", "--workers", "1"]
 
 
 def test_the_ladder_prints_an_object_per_contender_whose_figures_are_those_of_its_runs():
@@ -211,9 +221,7 @@ def test_the_ladder_is_a_table_for_people_and_its_exit_code_is_that_of_the_worst
 
 def test_a_ladder_that_is_interrupted_stops_all_its_runs_and_keeps_what_they_recorded():
     command = [sys.executable, "-m", "engine", *LADDER, "--set", "epochs=9000"]
-    process = subprocess.Popen(
-        [*command, "--workers", "1", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*command, "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
     while not any(run.step > 20 for run in runs.all()):
         assert time.monotonic() < deadline
@@ -254,8 +262,8 @@ def test_a_shell_that_is_closed_interrupts_as_ctrl_c_does(end):
 
 @pytest.fixture
 def published_small(monkeypatch):
-    """The published configurations as if published of a small network after 20 epochs on digits."""
-    small = {"data": "digits", "epochs": 20, "width": 8, "depth": 3, "device": "cpu"}
+    """The published configurations as if published of a small network after 3 epochs on digits."""
+    small = {"data": "digits", "epochs": 3, "width": 8, "depth": 3, "device": "cpu"}
     claims = {
         name: replace(claim, spec=claim.spec.changed(small))
         for name, claim in verdict.published().items()

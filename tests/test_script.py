@@ -10,8 +10,11 @@ from pathlib import Path
 
 import made_up
 import pytest
+from conftest import CACHE
+from typer.testing import CliRunner
 
 from engine import export, presets, runs, script, steering, store
+from engine.__main__ import app
 from engine.spec import RunSpec, choices
 from engine.steering import Change
 
@@ -48,13 +51,17 @@ def info(spec, **told):
     return found
 
 
-def clean(*arguments, folder):
-    """Run a clean Python elsewhere, without this package; what it printed."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+def environment(folder):
+    """That of a clean Python elsewhere, without this package."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder)}
+
+
+def clean(file, folder):
+    """Run a script by a clean Python of its own, as a person does; what it printed."""
     done = subprocess.run(
-        [sys.executable, "-I", *map(str, arguments)],
+        [sys.executable, "-I", str(file)],
         cwd=folder,
-        env=environment,
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=250,
@@ -69,40 +76,85 @@ def losses(printed):
     return [[float(number) for number in re.findall(r"loss (\S+)", line)] for line in lines]
 
 
-def trained(cases):
-    """Train these (spec, changes) by the engine in a process of its own; the losses of each epoch."""
-    wire = [
-        [spec.model_dump(), [[step, steering.as_json(change)] for step, change in changes]]
-        for spec, changes in cases
-    ]
-    done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "train_aloud.py"],
-        input=json.dumps(wire),
-        capture_output=True,
-        text=True,
-        timeout=250,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+class Process:
+    """A program that answers each line of JSON by one, started once: importing torch is what takes long."""
+
+    def __init__(self, *arguments, **more):
+        command = [sys.executable, *map(str, arguments)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **more
+        )
+
+    def __call__(self, asked):
+        self.process.stdin.write(f"{json.dumps(asked)}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, f"it ended with code {self.process.wait()}"
+        return json.loads(answer)
+
+    def end(self):
+        self.process.communicate()
 
 
-def agree(cases, folder):
-    """Check that the scripts of these (spec, changes) print what the engine computes."""
-    files = []
-    for number, (spec, changes) in enumerate(cases):
-        files.append(folder / f"script_{number:03}.py")
-        files[-1].write_text(script.text(info(spec), changes))
-    runner = folder / "runner.py"  # one process for all: importing torch is what takes long
-    runner.write_text(
-        "import runpy, sys\nfor file in sys.argv[1:]:\n    print('script', file)\n"
-        "    try:\n        runpy.run_path(file)\n    except SystemExit as end:\n"
-        "        print('ended:', end)\n"
-    )
-    said = clean(runner, *files, folder=folder).split("script ")[1:]
-    for printed, wanted, (spec, changes) in zip(said, trained(cases), cases, strict=True):
-        # As text, so that NaN equals NaN.
-        assert str(losses(printed)) == str(wanted), (spec, changes, printed)
-    return said
+#: Runs the files that it is told, each as a main program would be; what each printed.
+RUNNER = """
+import contextlib, io, json, runpy, sys
+for line in sys.stdin:
+    said = []
+    for file in json.loads(line):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            try:
+                runpy.run_path(file)
+            except SystemExit as end:
+                print("ended:", end)
+        said.append(printed.getvalue())
+    print(json.dumps(said), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """A clean Python that runs scripts: scripts([file, ...]) is what each printed."""
+    folder = tmp_path_factory.mktemp("clean")
+    process = Process("-I", "-c", RUNNER, cwd=folder, env=environment(folder))
+    yield process
+    process.end()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Trains by the engine, in the workers' arithmetic: trained([(spec, changes), ...]) are each one's losses."""
+    places = {"VGLAB_HOME": str(tmp_path_factory.mktemp("home")), "VGLAB_DATA": str(CACHE)}
+    process = Process(ROOT / "tests" / "train_aloud.py", env=os.environ | places)
+
+    def train(cases):
+        return process(
+            [
+                [spec.model_dump(), [[step, steering.as_json(change)] for step, change in changes]]
+                for spec, changes in cases
+            ]
+        )
+
+    yield train
+    process.end()
+
+
+@pytest.fixture
+def agree(scripts, trained, tmp_path):
+    """Checks that the scripts of these (spec, changes) print what the engine computes."""
+
+    def check(cases):
+        files = []
+        for number, (spec, changes) in enumerate(cases):
+            files.append(tmp_path / f"script_{number:03}.py")
+            files[-1].write_text(script.text(info(spec), changes))
+        said = scripts([str(file) for file in files])
+        for printed, wanted, (spec, changes) in zip(said, trained(cases), cases, strict=True):
+            # As text, so that NaN equals NaN.
+            assert str(losses(printed)) == str(wanted), (spec, changes, printed)
+        return said
+
+    return check
 
 
 def case(*changes, **fields):
@@ -113,56 +165,53 @@ def change(step, kind="set", layer=None, **fields):
     return step, Change(kind=kind, layer=layer, fields=fields)
 
 
-@pytest.fixture(scope="module")
-def named():
-    """What the engine computes for each of NAMED."""
-    return dict(zip(NAMED, trained([(spec, ()) for spec in NAMED.values()]), strict=True))
-
-
 @pytest.mark.parametrize("name", NAMED)
-def test_the_script_prints_the_run_s_losses_to_the_digit(name, named, tmp_path):
+def test_the_script_prints_the_run_s_losses_to_the_digit(name, scripts, trained, tmp_path):
     file = tmp_path / "script.py"
     file.write_text(script.text(info(NAMED[name], status=store.FINISHED)))
-    assert losses(clean(file, folder=tmp_path)) == named[name]
-    assert len(named[name]) in (2, 7)
+    (wanted,) = trained([(NAMED[name], ())])
+    (printed,) = scripts([str(file)])
+    assert losses(printed) == wanted
+    assert len(wanted) in (2, 7)
 
 
-def test_a_real_run_from_its_file_comes_out_of_its_script_and_of_its_notebook(home, tmp_path):
-    environment = os.environ | {"VGLAB_HOME": str(home)}
+def test_a_real_run_from_its_file_comes_out_of_its_script_and_of_its_notebook(scripts, tmp_path):
     settings = ["--set", "epochs=2", "--set", "depth=3", "--set", "width=16", "--set", "device=cpu"]
-
-    def engine(*arguments):
-        command = [sys.executable, "-m", "engine", *map(str, arguments)]
-        return subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
-
-    run = json.loads(engine("run", *settings, "--json").splitlines()[-1])["run"]
+    command = [sys.executable, "-m", "engine", "run", *settings, "--json"]
+    told = subprocess.check_output(command, cwd=ROOT, text=True)
+    run = json.loads(told.splitlines()[-1])["run"]
     with store.Reader(runs.path(run)) as reader:
         recorded = [[end.train_loss, end.validation_loss, end.test_loss] for end in reader.epochs()]
-    engine("export", run, "--to", "script", "--out", tmp_path / "script.py")
-    assert losses(clean(tmp_path / "script.py", folder=tmp_path)) == recorded
-    engine("export", run, "--to", "notebook", "--out", tmp_path / "run.ipynb")
-    cells = json.loads((tmp_path / "run.ipynb").read_text())["cells"]
+
+    def exported(form, name):
+        asked = ["export", run, "--to", form, "--out", str(tmp_path / name)]
+        assert CliRunner().invoke(app, asked).exit_code == 0
+        return tmp_path / name
+
+    assert losses(clean(exported("script", "script.py"), tmp_path)) == recorded
+    cells = json.loads(exported("notebook", "run.ipynb").read_text())["cells"]
     code = [f"{''.join(cell['source'])}\n" for cell in cells if cell["cell_type"] == "code"]
     # As a kernel does: one cell after the other, in one namespace.
     runner = (
         f"space = {{}}\nfor cell in {code!r}:\n    exec(compile(cell, 'cell', 'exec'), space)\n"
     )
     (tmp_path / "cells.py").write_text(runner)
-    assert losses(clean(tmp_path / "cells.py", folder=tmp_path)) == recorded
+    (printed,) = scripts([str(tmp_path / "cells.py")])
+    assert losses(printed) == recorded
     assert len(recorded) == 2
 
 
-def test_each_choice_of_each_field_comes_out_to_the_digit(tmp_path):
+def test_each_choice_of_each_field_comes_out_to_the_digit(agree):
     fields = ("activation", "optimizer", "norm", "init", "skip", "gradient_rule", "schedule")
     cases = [case(**{field: value}) for field in fields for value in choices(field)]
     cases += [
         case(norm=norm, norm_position="after", gradient_rule="unit_rms", skip="every")
         for norm in choices("norm")
     ]
-    agree(cases, tmp_path)
+    agree(cases)
 
 
-def test_other_data_lengths_and_numbers_come_out_to_the_digit(tmp_path):
+def test_other_data_lengths_and_numbers_come_out_to_the_digit(agree):
     cases = [
         case(data="moons", subset=300),
         case(data="circles", subset=300),
@@ -175,10 +224,10 @@ def test_other_data_lengths_and_numbers_come_out_to_the_digit(tmp_path):
         case(threads=2, width=64, seed=7),
         case(gradient_rule="clip_norm", gradient_bound=0.01, norm="batch"),
     ]
-    agree(cases, tmp_path)
+    agree(cases)
 
 
-def test_fashion_mnist_comes_out_to_the_digit(fashion_mnist, tmp_path):
+def test_fashion_mnist_comes_out_to_the_digit(fashion_mnist, trained, scripts, tmp_path):
     spec = presets.find("better_optimizer").spec(data="fashion_mnist", epochs=1, subset=3000)
     ((wanted,),) = trained([(spec.changed({"device": "cpu"}), ())])
     file = tmp_path / "script.py"
@@ -186,15 +235,16 @@ def test_fashion_mnist_comes_out_to_the_digit(fashion_mnist, tmp_path):
         f"import os\n\nos.environ['VGLAB_DATA'] = {str(fashion_mnist)!r}\n"
         + script.text(info(spec))
     )
-    assert losses(clean(file, folder=tmp_path)) == [wanted]
+    (printed,) = scripts([str(file)])
+    assert losses(printed) == [wanted]
 
 
-def test_a_run_that_diverges_ends_where_its_script_ends(tmp_path):
+def test_a_run_that_diverges_ends_where_its_script_ends(agree):
     cases = [
         case(depth=30, init="normal", std=100, activation="relu", learning_rate=10.0),
         case(activation="identity", learning_rate=1.5, epochs=20),  # after some epochs,
     ]
-    assert all("ended: Diverged" in printed for printed in agree(cases, tmp_path))
+    assert all("ended: Diverged" in printed for printed in agree(cases))
 
 
 LIVE = {
@@ -262,8 +312,8 @@ LIVE = {
 }
 
 
-def test_changes_made_while_it_trained_come_out_to_the_digit(tmp_path):
-    agree(list(LIVE.values()), tmp_path)
+def test_changes_made_while_it_trained_come_out_to_the_digit(agree):
+    agree(list(LIVE.values()))
 
 
 def test_a_change_stands_in_the_script_at_its_step_in_words():
@@ -315,7 +365,7 @@ print(export.whole(made, "epochs").decode())
 """
 
 
-def test_a_branch_beyond_its_parent_s_end_comes_out_to_the_digit(home, tmp_path):
+def test_a_branch_beyond_its_parent_s_end_comes_out_to_the_digit(scripts, tmp_path):
     """Its parent ended within an epoch; the branch trains it to its end."""
     code = BRANCH.format(
         root=str(ROOT), tests=str(ROOT / "tests"), fields=repr(SMALL | {"steps": 9})
@@ -325,7 +375,8 @@ def test_a_branch_beyond_its_parent_s_end_comes_out_to_the_digit(home, tmp_path)
     assert [row["step"] for row in rows] == ["6", "12", "18", "20"]
     names = ("train_loss", "validation_loss", "test_loss")
     recorded = [[float(row[name]) for name in names] for row in rows]
-    assert losses(clean("script.py", folder=tmp_path)) == recorded
+    (printed,) = scripts([str(tmp_path / "script.py")])
+    assert losses(printed) == recorded
 
 
 def test_scripts_are_as_ruff_wants_them(tmp_path):

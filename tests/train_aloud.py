@@ -1,7 +1,7 @@
 """Run as a program, in the arithmetic of the workers: trains runs and prints the losses of each epoch.
 
-Reads a JSON list of [spec, [[step, change], ...]] from stdin, and prints a list of lists of
-[train loss, validation loss, test loss].
+Reads lines of stdin, each a JSON list of [spec, [[step, change], ...]], and answers each with a line:
+a list of lists of [train loss, validation loss, test loss].
 """
 
 import json
@@ -47,4 +47,5 @@ def losses(fields, changes):
 
 
 if __name__ == "__main__":
-    print(json.dumps([losses(*asked) for asked in json.load(sys.stdin)]))
+    for line in sys.stdin:
+        print(json.dumps([losses(*asked) for asked in json.loads(line)]), flush=True)
