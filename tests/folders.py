@@ -1,6 +1,7 @@
 """A folder of made-up run files as a library to look at, without a queue, workers or the clock."""
 
 from pathlib import Path
+from typing import Any
 
 import made_up
 
@@ -16,8 +17,8 @@ def two_runs(folder: Path) -> Path:
     return folder
 
 
-def library(folder: Path, places: dict[str, int] | None = None) -> Library:
-    """The files of a folder by their names; `places` in the queue."""
+def library(folder: Path, places: dict[str, int] | None = None, **more: Any) -> Library:
+    """The files of a folder by their names; `places` in the queue, `more` of the library."""
 
     def path(run):
         found = folder / f"{run}.sqlite"
@@ -32,4 +33,5 @@ def library(folder: Path, places: dict[str, int] | None = None) -> Library:
             raise RunError(f"There is no run {subject}.")
         return found
 
-    return Library(path=path, members=members, place=lambda run: (places or {}).get(run, 0))
+    place = lambda run: (places or {}).get(run, 0)  # noqa: E731
+    return Library(path=path, members=members, place=place, **more)

@@ -17,6 +17,7 @@ from engine.records import (
     ZERO,
     EpochEnd,
     Event,
+    InputKernel,
     Record,
     Steps,
 )
@@ -93,6 +94,12 @@ def _gradient_counts(rms: float, spread: float) -> np.ndarray:
     counts[FIRST_BIN : FIRST_BIN + GRADIENT_BINS] = 800 * np.exp(-((off / spread) ** 2) / 2)
     counts[ZERO] = 40
     return counts
+
+
+def kernel(**numbers: float) -> InputKernel:
+    """The moments of a first batch, about as those of digits."""
+    usual = {"batch_size": 64, "same_share": 0.085, "variance": 0.24, "harmonic": 0.23}
+    return InputKernel(**(usual | {"same": 0.19, "different": 0.15} | numbers))  # type: ignore[arg-type]
 
 
 def batches(first: int, count: int, *, spike: float | None = None) -> Steps:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import skip_or_fail
 
+from engine import theory
 from ui import bindings, comparison, comparison_live, figures, frames, live, theme, views
 from ui.bindings import Options, Side
 from ui.comparison_live import Shown
@@ -23,7 +24,7 @@ LONGEST = made_up.recorded_steps(300)[-1]  # steps of the second of three made-u
 
 def display(path, layers, last):
     """A made-up run, as its viewers get it, with the bands that a group of seeds has."""
-    items = []
+    items = [made_up.kernel()]
     for step in made_up.recorded_steps(last):
         rms = made_up.dying(layers, -1.9 if step > 40 else -1.0)
         if layers == 8:
@@ -32,7 +33,7 @@ def display(path, layers, last):
     items += [made_up.batches(0, last, spike=9.0)]
     items += [made_up.epoch_end(1 + place, 1 + place * 20) for place in range(last // 20)]
     made_up.run_file(path, items, status=made_up.store.FINISHED, depth=layers - 1)
-    view = views.RunView(path)
+    view = views.RunView(path, predict=theory.predict)
     view.refresh()
     shown = view.display()
     view.close()
@@ -380,9 +381,9 @@ ATTRIBUTES = ("x", "y", "z", "text", "customdata", "name", "line", "marker", "fi
 #: Every choice occurs with every other kind of figure.
 CHOICES = [
     Options(),
-    Options(step_axis="log", kind="weight", layer=3, part="train", mode="dark"),
+    Options(step_axis="log", kind="weight", layer=3, part="train", mode="dark", profile="gradient"),
     Options(step_axis="epoch", kind="activation", layer=8, layers=8, depth="relative", part="test"),
-    Options(step_axis="seconds", layer=4, layers=8, depth="relative"),
+    Options(step_axis="seconds", layer=4, layers=8, depth="relative", theory="hidden"),
 ]
 
 
