@@ -4,7 +4,6 @@ import { make, style } from "./board.js";
 import { put } from "./legend.js";
 import { follow, isLarge } from "./projector.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const GRAIN = 0.05; // decades that a hand can tell apart
 const KEYS = { ArrowUp: 0.25, ArrowDown: -0.25, PageUp: 1, PageDown: -1 }; // decades
 const BEGIN = -3; // where the points lie before anything is drawn
@@ -52,8 +51,9 @@ export function power(log10) {
   return `${(10 ** (log10 - exponent)).toFixed(1)}·10${digits(exponent)}`;
 }
 
+/** An element of a drawing; `parent` is one, or the <svg> itself. */
 function draw(tag, attributes, parent) {
-  const made = document.createElementNS(SVG, tag);
+  const made = document.createElementNS(parent.namespaceURI, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   return parent.appendChild(made);
 }
@@ -61,8 +61,8 @@ function draw(tag, attributes, parent) {
 class Sketch {
   constructor(root) {
     this.root = root;
-    root.textContent = "";
-    this.svg = draw("svg", { class: "vgl-sketch-plot", role: "group" }, root);
+    root.innerHTML = '<svg class="vgl-sketch-plot" role="group"></svg>';
+    this.svg = root.firstElementChild;
     const foot = make("div", "vgl-sketch-foot", root);
     this.said = make("span", "vgl-sketch-said", foot);
     this.said.setAttribute("role", "status");

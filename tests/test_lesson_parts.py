@@ -165,7 +165,7 @@ def test_what_lies_beyond_the_axis_is_a_cross_at_its_end():
     low, high = theme.PROFILE_RANGE
     assert list(crosses.x) == ["1", "2", "o"]
     assert all(low < y < high for y in crosses.y)
-    assert crosses.text == ("exactly 0", "1.00·10⁻²⁰", "1.00·10⁵")
+    assert crosses.text == ("exactly 0", "1.00·10⁻²⁰", "100,000")
 
 
 def test_theory_is_drawn_with_a_band_of_one_deviation_either_side():

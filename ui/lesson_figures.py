@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from ui import theme
-from ui.numbers import power
+from ui.numbers import from_log10
 from ui.pieces import POWERS
 
 Colours = Mapping[str, str]
@@ -116,19 +116,13 @@ def _place(log10: float) -> float:
     return min(max(log10, _LOW + _BEYOND), _HIGH - _BEYOND) if not _LOW <= log10 <= _HIGH else log10
 
 
-def _words(log10: float) -> str:
-    if math.isnan(log10):
-        return "none"
-    return power(log10) if math.isfinite(log10) else "exactly 0" if log10 < 0 else "infinite"
-
-
 def _line(
     names: Sequence[str], values: Sequence[float], word: str, colour: str, dash: str, symbol: str
 ) -> go.Scatter:
     return go.Scatter(
         x=list(names),
         y=[value if _place(value) == value else math.nan for value in values],
-        text=[_words(value) for value in values],
+        text=[from_log10(value) for value in values],
         name=word,
         mode="lines+markers",
         line={"width": 4, "dash": dash, "color": colour},
@@ -142,7 +136,7 @@ def _crosses(beyond: Sequence[tuple[str, float]], colour: str) -> go.Scatter:
     return go.Scatter(
         x=[name for name, _ in beyond],
         y=[_place(value) for _, value in beyond],
-        text=[_words(value) for _, value in beyond],
+        text=[from_log10(value) for _, value in beyond],
         name="off axis",
         mode="markers",
         marker={
@@ -160,7 +154,7 @@ def _theory(
 ) -> list[go.Scatter]:
     """A dotted line, and a band of one standard deviation either side."""
     line = _line(names, values, "theory, step 0", colour, "dot", "square")
-    line.update(line={"width": 3}, marker={"size": 7})
+    line.update(mode="lines", line={"width": 9})  # beneath what is measured, which lies on it
     if not len(band):
         return [line]
     edges = [[v + sign * b for v, b in zip(values, band, strict=True)] for sign in (-1, 1)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ui.lesson_numbers import FORMS, MEASURES, Measured, log10_profile, value
 from ui.lessons import Predict
-from ui.numbers import NONE, number, power
+from ui.numbers import from_log10, number
 from ui.summary import layer_names
 
 CLOSE = 0.3  # decades, a factor of 2: as close as a hand can draw
@@ -99,7 +99,9 @@ def _profile(predict: Predict, guess: Sequence[float], run: Measured) -> Grade |
         return None
     off = np.asarray(guess, float) - measured
     off = np.where(np.isfinite(off), off, np.nan)
-    ends = f"layer 1 {_size(measured[0])}, layer {len(measured) - 1} {_size(measured[-2])}"
+    ends = (
+        f"layer 1 {from_log10(measured[0])}, layer {len(measured) - 1} {from_log10(measured[-2])}"
+    )
     decades = tuple(off.tolist())
     if np.isnan(off).all():
         sentence = (
@@ -112,7 +114,7 @@ def _profile(predict: Predict, guess: Sequence[float], run: Measured) -> Grade |
     side = "above" if off[worst] > 0 else "below"
     sentence = (
         f"{_praise(mean)}: on average {mean:.1f} decades off. Furthest in layer {name}: drawn "
-        f"{_size(guess[worst])}, measured {_size(measured[worst])}, {abs(off[worst]):.1f} decades {side} it."
+        f"{from_log10(guess[worst])}, measured {from_log10(measured[worst])}, {abs(off[worst]):.1f} decades {side} it."
     )
     return Grade(
         measured=ends, sentence=f"{sentence}{_falls(guess, measured.tolist())}", decades=decades
@@ -133,12 +135,6 @@ def _falls(guess: Sequence[float], measured: Sequence[float]) -> str:
         f" Per layer towards the input your line changes by a factor of {number(drawn)}, "
         f"the measured one by {number(real)}."
     )
-
-
-def _size(log10: float) -> str:
-    if math.isnan(log10):
-        return NONE
-    return power(log10) if math.isfinite(log10) else "exactly 0" if log10 < 0 else "infinite"
 
 
 _GRADES: Mapping[str, Callable[[Predict, Any, Measured], Grade | None]] = {

@@ -4,7 +4,16 @@ import math
 
 from engine.numerals import NONE, number, power, share
 
-__all__ = ["NONE", "duration", "number", "power", "share"]
+__all__ = ["NONE", "duration", "from_log10", "number", "power", "share"]
+
+
+def from_log10(log10: float) -> str:
+    """The number whose log10 is given, as a gradient has it: 0 and what overflowed in words."""
+    if math.isnan(log10):
+        return NONE
+    if math.isinf(log10):
+        return "exactly 0" if log10 < 0 else "infinite"
+    return number(10.0**log10) if abs(log10) < 300 else power(log10)  # beyond it no float is safe
 
 
 def duration(seconds: float) -> str:
