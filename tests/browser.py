@@ -16,11 +16,12 @@ from pathlib import Path
 import psutil
 from conftest import REPOSITORY
 from made_up import batches, dying, epoch_end, record, spec
-from playwright.sync_api import TimeoutError
+from playwright.sync_api import TimeoutError, expect
 
 from engine import runs, store
 
 PATIENCE = 60  # seconds until something that should come is given up; never a measure of speed
+expect.set_options(timeout=1000 * PATIENCE)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

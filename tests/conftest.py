@@ -4,11 +4,12 @@ import gzip
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["browser_fixtures"]
+pytest_plugins = ["browser_fixtures", "warm"]
 
 REPOSITORY = Path(__file__).parents[1]
 #: The real data set, packed, beside the repository. Tests that need it skip without it.
@@ -21,6 +22,29 @@ def skip_or_fail(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items):
+    """Browser tests come first, one after the other: they share a dashboard and a Chromium."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist: `make test` runs two processes
+def pytest_xdist_make_scheduler(config, log):
+    """A file is never shared out, nor are all those with browser tests: each has fixtures to share."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid.split("::")[0])
+
+    return ByFile(config, log)
+
+
+@cache
+def group_of(file):
+    """What runs in one process with this file's tests."""
+    return "browser" if "mark.browser" in (REPOSITORY / file).read_text() else file
 
 
 @pytest.fixture(autouse=True)

@@ -36,11 +36,9 @@ def is_recording(run):
 
 
 @pytest.fixture
-def supervisor():
-    supervisor = Supervisor(workers=1)
-    supervisor.start()
-    yield supervisor
-    supervisor.stop()
+def supervisor(warm):
+    with warm.supervisor() as supervisor:
+        yield supervisor
 
 
 def bits(run):
@@ -51,9 +49,14 @@ def bits(run):
     ]
 
 
-def test_a_run_waits_trains_and_finishes(supervisor):
-    run = runs.start(RunSpec(**SHORT, epochs=3))
-    wait_for(lambda: status(run) == store.FINISHED)
+def test_a_run_waits_trains_and_finishes():
+    supervisor = Supervisor(workers=1)
+    supervisor.start()
+    try:
+        run = runs.start(RunSpec(**SHORT, epochs=3))
+        wait_for(lambda: status(run) == store.FINISHED)
+    finally:
+        supervisor.stop()
     info = runs.info(run)
     assert info.sentence == "Finished after 66 steps."
     assert info.step == 66
@@ -64,10 +67,8 @@ def test_a_run_waits_trains_and_finishes(supervisor):
         assert sum(len(block.loss) for block in reader.steps()) == 66
 
 
-def test_two_runs_at_once_give_the_bits_of_each_alone_for_any_number_of_threads():
-    supervisor = Supervisor(workers=2)
-    supervisor.start()
-    try:
+def test_two_runs_at_once_give_the_bits_of_each_alone_for_any_number_of_threads(warm):
+    with warm.supervisor(workers=2):
         spec = RunSpec(width=64, depth=4, epochs=2, device="cpu", batch_size=256)
         asked = [spec, spec.changed({"threads": 2}), spec]
         made = [runs.start(one) for one in asked]
@@ -75,8 +76,6 @@ def test_two_runs_at_once_give_the_bits_of_each_alone_for_any_number_of_threads(
         first, *others = [bits(run) for run in made]
         assert first
         assert all(other == first for other in others)
-    finally:
-        supervisor.stop()
 
 
 def test_the_cap_holds_the_rest_queue_and_come_in_order(supervisor):

@@ -8,7 +8,6 @@ from trained import events, losses, records, same, small
 
 from engine import branches, runs, store
 from engine.steering import Change, read_json
-from engine.supervisor import Supervisor
 
 LONG = {"epochs": 4000}
 
@@ -21,11 +20,9 @@ def wait_for(what, seconds=60):
 
 
 @pytest.fixture
-def supervisor():
-    supervisor = Supervisor(workers=1)
-    supervisor.start()
-    yield supervisor
-    supervisor.stop()
+def supervisor(warm):
+    with warm.supervisor(spares=False) as supervisor:
+        yield supervisor
 
 
 def status(run):
@@ -167,15 +164,10 @@ def test_a_change_that_came_too_late_is_told_in_the_history(supervisor):
         assert "A change was refused: Layer 2 is the last" in reader.events()[-1].words
 
 
-def test_a_branch_is_trained_beside_its_parent_where_there_is_a_core():
-    supervisor = Supervisor(workers=1)
-    supervisor.together = 2
-    supervisor.start()
-    try:
+def test_a_branch_is_trained_beside_its_parent_where_there_is_a_core(warm):
+    with warm.supervisor(together=2):
         run = training()
         waits = runs.start(small())
         branch = branches.branch(run, 5)
         wait_for(lambda: status(branch) == store.RUNNING)
         assert (status(run), status(waits)) == (store.RUNNING, store.QUEUED)
-    finally:
-        supervisor.stop()

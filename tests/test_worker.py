@@ -10,7 +10,7 @@ import pytest
 
 from engine import contenders, runs, store
 from engine.spec import RunSpec
-from engine.supervisor import Supervisor, Worker
+from engine.supervisor import Worker
 
 SPECS = {
     "saturated": RunSpec(init="normal", std=10.0, width=32, epochs=1, threads=2),
@@ -26,10 +26,10 @@ def wait_for(what, seconds=60):
 
 
 @pytest.fixture
-def worker():
-    worker = Worker()
+def worker(warm):
+    worker = warm.take()
     yield worker
-    worker.end(0.0)
+    warm.back(worker)
 
 
 def trained(worker: Worker, name: str) -> Path:
@@ -61,23 +61,16 @@ def test_a_run_in_a_used_worker_has_the_bits_of_one_in_a_new_worker(worker):
     assert second == alone
 
 
-def test_runs_of_one_slot_are_trained_by_processes_that_are_kept():
-    supervisor = Supervisor(workers=1)
-    supervisor.start()
-    try:
+def test_runs_of_one_slot_are_trained_by_processes_that_are_kept(warm):
+    with warm.supervisor():
         made = [runs.start(SPECS["adam"]) for _ in range(4)]
         wait_for(lambda: all(runs.info(run).status == store.FINISHED for run in made))
         assert len({runs.info(run).pid for run in made}) <= 2
-    finally:
-        supervisor.stop()
 
 
-def test_while_a_set_is_trained_more_may_train_at_once(monkeypatch):
+def test_while_a_set_is_trained_more_may_train_at_once(warm, monkeypatch):
     monkeypatch.setenv("VGLAB_WORKERS", "1")
-    supervisor = Supervisor()
-    supervisor.together = 2
-    supervisor.start()
-    try:
+    with warm.supervisor(None, together=2):
         long = SPECS["adam"].changed({"epochs": 1000})
         alone = [runs.start(long) for _ in range(2)]
         wait_for(lambda: runs.info(alone[0]).step > 0)
@@ -92,8 +85,6 @@ def test_while_a_set_is_trained_more_may_train_at_once(monkeypatch):
         pressed = runs.start(SPECS["adam"])
         runs.send(first, "stop")
         wait_for(lambda: runs.info(pressed).status == store.FINISHED)
-    finally:
-        supervisor.stop()
 
 
 def test_a_worker_that_met_a_defect_takes_no_further_run(worker):
