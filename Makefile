@@ -12,7 +12,7 @@ run: $(VENV)/run  ## set up and open the dashboard
 	$(BIN)/streamlit run app.py
 
 test: $(VENV)/dev  ## set up and run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 check: $(VENV)/dev  ## lint, format and types
 	$(BIN)/ruff check .
