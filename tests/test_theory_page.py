@@ -286,6 +286,9 @@ def test_one_hidden_layer_has_no_layer_below():
 def test_where_the_diagram_is_of_another_network_it_says_so(fields):
     told = answer(Probe(), fields)
     assert "the diagram is of the same network without" in told["plain"]
+    assert told["formula"][0].startswith("Its plain twin: χ")
+    assert told["scales"].startswith("Its plain twin: ξ")
+    assert "this network has" not in told["scales"]
     assert "other_net_sigma_w" in told["columns"]
     assert "net_sigma_w" not in told["columns"]
     assert answer(Probe())["plain"] == ""

@@ -17,6 +17,7 @@ from ui.numbers import number
 from ui.probes import Answer
 
 TRAINABLE = 6  # depth scales xi up to which a network trains (Schoenholz et al. 2017)
+TWIN = "Its plain twin: "  # the same network without what makes the diagram another's
 OFF_PLAIN = {
     "norm": "A normalisation sets the size of the signal itself, so σ_{w} and σ_{b} no longer decide: "
     "the diagram is of the same network without it.",
@@ -53,7 +54,7 @@ def formula(
 
     seen  of `measured_factors`
     """
-    lines = [_chi(spec, sigma_w, point)]
+    lines = [("" if is_plain(spec) else TWIN) + _chi(spec, sigma_w, point)]
     if spec.phases[0].layers > 1 and found is not None and math.isfinite(found.factor):
         lines.append(_per_layer(spec, found, seen))
     elif spec.phases[0].layers == 1:
@@ -129,7 +130,7 @@ def scales(point: FixedPoint | None, spec: RunSpec) -> str:
         )
     else:
         first = "ξ_{1} is not defined here."
-    return f"{first} {_correlation(point, spec)}"
+    return f"{'' if is_plain(spec) else TWIN}{first} {_correlation(point, spec)}"
 
 
 def _correlation(point: FixedPoint, spec: RunSpec) -> str:
@@ -138,11 +139,14 @@ def _correlation(point: FixedPoint, spec: RunSpec) -> str:
         return "ξ_{c}: none, because the signal has no size to settle at."
     if math.isinf(scale) or scale < 0:
         return "ξ_{c} is infinite: what two examples differ in fades slowly, if at all."
-    deep = spec.depth > TRAINABLE * scale
+    has = ""
+    if is_plain(spec):
+        has = f", and this network has {spec.depth}"
+        has += ": too deep" if spec.depth > TRAINABLE * scale else ""
     return (
         f"Two examples end at correlation c* = {point.correlation:.3f}; ξ_{{c}} = {number(scale)} "
         f"layers: input is told apart to about 6 ξ_{{c}} = {number(TRAINABLE * scale)} layers "
-        f"(Schoenholz et al. 2017), and this network has {spec.depth}{': too deep' if deep else ''}."
+        f"(Schoenholz et al. 2017){has}."
     )
 
 
