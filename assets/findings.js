@@ -5,6 +5,7 @@ import { put } from "./legend.js";
 
 const SIGNS = { bad: "✕", watch: "!", healthy: "✓" }; // a sign and a word, so that colour is not all
 const WAITS = "The diagnosis comes with the first recorded step.";
+const NOTHING = "Nothing was recorded, so there is nothing to diagnose.";
 
 /** A severity as its sign and its word. */
 export function badge(parent) {
@@ -80,15 +81,16 @@ export class Findings {
 
   /** Show findings, gravest first.
    *  ready   names of remedies that the settings are ready to train this run with
-   *  offers  whether remedies can be pressed at all */
-  show(findings, { ready, offers, hidden, run }) {
+   *  offers  whether remedies can be pressed at all
+   *  open    whether the run may still record something */
+  show(findings, { ready, offers, hidden, run, open }) {
     this.row.hidden = hidden || !run;
     this.place.hidden = hidden || !findings.length;
     if (this.row.hidden) return;
     const [first] = findings;
     this.row.dataset.severity = first?.severity ?? "none";
     if (first) this.gravest(first.severity);
-    put(this.words, first?.sentence ?? WAITS);
+    put(this.words, first?.sentence ?? (open === false ? NOTHING : WAITS));
     this.words.title = first?.sentence ?? "";
     const offer = findings.find(({ remedy }) => remedy);
     this.offer(this.button, offers ? offer : undefined, ready);

@@ -209,6 +209,7 @@ class Live extends Board {
     this.scrubber.place.hidden = hidden.includes("replay");
     this.findings.show(header.findings ?? [], {
       ready: this.data.ready ?? [], offers: this.data.offers ?? false, hidden: hidden.includes("diagnosis"), run: this.run,
+      open: header.open,
     });
     const line = this.fault || header.line;
     if (!this.broken) put(this.words, header.error ?? line ?? (this.run ? "" : invitation));
