@@ -277,9 +277,12 @@ def draw_explain(lesson: Lesson) -> None:
 
 
 def prepare(lesson: Lesson) -> None:
-    """Have the slow motion measured, in another process, before a visitor gets there."""
+    """Have the slow motion measured, and theory computed, before a visitor gets there."""
     if lesson.slow is not None:
         probes.ask("backward", _slow_spec(lesson, lesson.slow))
+    if lesson_visit.of(lesson).may_show:
+        for run in _runs(lesson):
+            theory_of(run)
 
 
 def _slow_spec(lesson: Lesson, of: int) -> RunSpec:
