@@ -61,7 +61,9 @@ function draw(tag, attributes, parent) {
 class Sketch {
   constructor(root) {
     this.root = root;
-    root.innerHTML = '<svg class="vgl-sketch-plot" role="group"></svg>';
+    // Not of data: the one way to an <svg> without naming its namespace's address.
+    const drawing = document.createRange().createContextualFragment('<svg class="vgl-sketch-plot" role="group"></svg>');
+    root.replaceChildren(drawing);
     this.svg = root.firstElementChild;
     const foot = make("div", "vgl-sketch-foot", root);
     this.said = make("span", "vgl-sketch-said", foot);

@@ -9,6 +9,7 @@ import psutil
 import pytest
 from browser import (
     PATIENCE,
+    Recording,
     Server,
     Visitor,
     number,
@@ -342,9 +343,18 @@ def test_remedies_bring_the_gradient_of_layer_1_back(visitor):
     assert "normalisation batch (none)" in visitor.words
 
 
-def test_the_server_holds_no_torch_and_little_memory(visitor, server, recording):
-    visitor.open(f"?run={recording.run}").advances(2)
-    process = psutil.Process(server.process.pid)
-    assert process.memory_info().rss < 200e6
-    if psutil.LINUX:
-        assert not [region.path for region in process.memory_maps() if "libtorch" in region.path]
+def test_the_server_holds_no_torch_and_little_memory(context, tmp_path, monkeypatch):
+    server = Server(tmp_path)  # one that other tests have not been at
+    try:
+        monkeypatch.setenv("VGLAB_HOME", str(server.home))
+        with Recording() as recording:
+            visitor = Visitor(context, server).open(f"?run={recording.run}")
+            visitor.advances(2)
+            process = psutil.Process(server.process.pid)
+            assert process.memory_info().rss < 200e6
+            if psutil.LINUX:
+                mapped = [region.path for region in process.memory_maps()]
+                assert not [path for path in mapped if "libtorch" in path]
+            visitor.close()
+    finally:
+        server.stop()

@@ -281,7 +281,7 @@ def test_a_run_of_a_newer_version_and_a_broken_one_are_a_sentence_each():
     runs.path(broken).write_bytes(b"not a database at all" * 100)
     page = compare(runs=",".join([newer, broken, kept]))
     assert shown(page) == [kept]
-    assert f"{newer}.sqlite has schema 99; this version reads up to 2" in refused(page)
+    assert f"{newer}.sqlite has schema 99; this version reads up to {store.SCHEMA}" in refused(page)
     assert f"{broken}.sqlite cannot be used" in refused(page)
 
 

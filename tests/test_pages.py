@@ -244,7 +244,9 @@ def test_no_bound_control_moves_when_sentences_come_and_go():
 
 
 def test_the_view_in_the_link_reaches_the_live_view():
-    page = opened(run=made(store.FINISHED), kind="weight", layer="3", axis="log", profile="gradient")
+    page = opened(
+        run=made(store.FINISHED), kind="weight", layer="3", axis="log", profile="gradient"
+    )
     assert live(page)["options"] == {
         "kind": "weight",
         "layer": 3,
