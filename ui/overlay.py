@@ -134,10 +134,12 @@ def _factor(theory: Theory) -> str:
 def _note(theory: Theory) -> str:
     """The same in a few words, for one of several contenders."""
     told = theory.prediction
-    if told is None or told.fault:
-        return WAITS if theory.waits else told.fault if told else ""
-    if not math.isfinite(told.factor):
-        return ""
+    if told is None:
+        return WAITS.rstrip(".") if theory.waits else ""
+    if told.fault and math.isfinite(told.active_units):
+        return f"theory fails here ({told.active_units:.2g} active units; it needs 6)"
+    if told.fault or not math.isfinite(told.factor):
+        return told.fault.rstrip(".")
     measured = measured_factor(theory.first)
     return f"×{number(told.factor)} per layer by theory, ×{number(measured)} measured at step 0"
 
