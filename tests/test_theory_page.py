@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from trained import small, trained
 from engine import phase_diagram, runs, store
 from engine.errors import SpecError
 from engine.network import ACTIVATIONS
-from engine.records import ROW
+from engine.records import ROW, InputKernel
 from engine.spec import RunSpec
 from ui import routes, theory_answers, theory_columns, theory_link, theory_words
 from ui.later import Later
@@ -101,6 +102,27 @@ def test_theory_and_thirty_seeds_are_told_together():
     assert columns["profile_range"] == [-13, 1]
     assert "measured ×0.100 and 1.00·10⁻⁶ (30 seeds)" in told["formula"][1]
     assert "×0.141 per layer" in told["formula"][1]
+
+
+def test_theory_is_of_the_mean_batch_once_all_seeds_are_measured():
+    """Where all examples look alike, dL/dW is what the classes' frequencies of its batch are off by."""
+
+    class Uneven(Probe):
+        def ask(self, kind, spec, **more):
+            told = super().ask(kind, spec, **more)
+            if kind == "kernel":
+                return told
+            shares = {row["seed"]: 0.1 + 0.02 * (row["seed"] % 2) for row in told.rows}
+            rows = tuple(
+                row | {"kernel": KERNEL | {"same_share": shares[row["seed"]]}} for row in told.rows
+            )
+            return replace(told, rows=rows)
+
+    one, mean = (answer(Uneven(done=done))["columns"]["theory_grad"] for done in (False, True))
+    wanted = InputKernel(**(KERNEL | {"same_share": 0.11}))
+    found = theory_answers.theory.predict(RunSpec(), wanted).log10_grad_rms
+    assert mean["values"] == pytest.approx(found, rel=1e-5)
+    assert mean["values"][0] > one["values"][0] + 0.01
 
 
 def test_nothing_is_measured_yet_and_theory_waits_for_the_batch():

@@ -5,13 +5,15 @@ Each answer is whole, so that a lost or late one does no harm; the browser asks 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from engine import phase_diagram, runs, store, theory
+from engine.blobs import KERNEL_NUMBERS
 from engine.errors import EngineError, SpecError
 from engine.phase_diagram import FixedPoint
 from engine.records import ROW, InputKernel
@@ -68,6 +70,8 @@ class Theory:
         asked = self.probes.ask("kernel", spec, viewer=viewer)
         seeds = self.probes.ask("seeds", spec, viewer=viewer, count=SEEDS)
         kernel = own.kernel or (kernel_in(asked.rows[0]) if asked.rows else None)
+        if kernel is not None and own.kernel is None and seeds.done and spec.norm != "batch":
+            kernel = over_batches(kernel, [kernel_in(row) for row in seeds.rows if "kernel" in row])
         found = self._predicted(spec, kernel) if kernel is not None else None
         sigma_w, sigma_b = phase_diagram.place(spec)
         point = self._point(spec.activation, sigma_w, sigma_b)
@@ -141,7 +145,8 @@ class _Asked:
 
     def __init__(self, spec: RunSpec, kernel: InputKernel):
         self.spec, self.kernel = spec, kernel
-        self.key = (tuple(decisive("backward", spec).items()), kernel.variance, kernel.different)
+        numbers = (kernel.variance, kernel.different, kernel.same_share)
+        self.key = (tuple(decisive("backward", spec).items()), numbers)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -153,6 +158,20 @@ class _Asked:
 @lru_cache(maxsize=KEPT_KERNELS)
 def _predict(asked: _Asked) -> Prediction:
     return theory.predict(asked.spec, asked.kernel)
+
+
+def over_batches(kernel: InputKernel, others: Sequence[InputKernel]) -> InputKernel:
+    """The mean over the seeds' batches, for what was measured over all of them; `kernel` without any.
+
+    Where all examples look alike, dL/dW of a batch is what its classes' frequencies are off by: of
+    one batch it may be half of another's.
+    """
+    if not others:
+        return kernel
+    mean: Told = {
+        name: float(np.mean([getattr(one, name) for one in others])) for name in KERNEL_NUMBERS
+    }
+    return replace(kernel, **mean)
 
 
 def _top(spec: RunSpec) -> int:
