@@ -52,9 +52,10 @@ export function drawKey(place, { kind, colour, dash, symbol }) {
 }
 
 function stroke(dash) {
-  if (!STROKES[dash]) return "linear-gradient(var(--colour), var(--colour))";
+  const lengths = STROKES[dash] ?? [...(dash ?? "").matchAll(/([\d.]+)px/g)].map(([, length]) => Number(length));
+  if (!lengths.length) return "linear-gradient(var(--colour), var(--colour))";
   let at = 0;
-  const stops = STROKES[dash].map((length, index) => {
+  const stops = lengths.map((length, index) => {
     const from = at;
     at += length;
     return `${index % 2 ? "transparent" : "var(--colour)"} ${from}px ${at}px`;

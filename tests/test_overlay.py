@@ -28,9 +28,12 @@ def shown(figure):
     return [trace for trace in figure.data if trace.visible in (None, True)]
 
 
+DASHES = {dash for _, _, dash, _ in figures.THEORY_LINES.values()}
+
+
 def line(figure, width):
     """Theory's line of a width; None where there is none."""
-    found = [t for t in shown(figure) if t.line.dash == "dash" and t.line.width == width]
+    found = [t for t in shown(figure) if t.line.dash in DASHES and t.line.width == width]
     return found[0] if found and found[0].y is not None else None
 
 
@@ -52,16 +55,17 @@ def test_the_dashed_line_is_exactly_where_the_prediction_is_with_its_band(tmp_pa
     told = theory.predict(made_up.spec(), made_up.kernel())
     thickness, name, band = QUANTITIES[quantity]
     figure = figures.gradient_by_depth(columns, Options(profile=quantity, mode=mode))
-    colour, width, _ = figures.THEORY_LINES[thickness]
+    colour, width, dash, _ = figures.THEORY_LINES[thickness]
     drawn = line(figure, width)
     np.testing.assert_allclose(np.array(drawn.y, float), getattr(told, name), rtol=1e-6)
+    assert drawn.line.dash == dash
     assert drawn.line.color == theme.MODES[mode]["theory"] == theme.MODES[mode][colour]
     (low, high) = [t for t in figure.data if t.line.width == 0]
     half = (np.array(high.y, float) - np.array(low.y, float)) / 2
     np.testing.assert_allclose(half, getattr(told, band), atol=1e-6)
     assert high.fill == "tonexty"
     assert drawn.text[0].endswith(f"± {getattr(told, band)[0]:.2f} decades")
-    others = {width for _, width, _ in figures.THEORY_LINES.values()} - {width}
+    others = {width for _, width, *_ in figures.THEORY_LINES.values()} - {width}
     assert not any(finite(t.y) for other in others if (t := line(figure, other)) is not None)
 
 
@@ -99,7 +103,7 @@ def test_where_theory_fails_its_line_is_grey_without_a_band_and_a_sentence_says_
     told = theory.predict(made_up.spec(**fields), made_up.kernel())
     assert told.fault
     figure = figures.gradient_by_depth(columns, Options(profile=quantity))
-    dashed = [t for t in shown(figure) if t.line.dash == "dash" and finite(t.y)]
+    dashed = [t for t in shown(figure) if t.line.dash in DASHES and finite(t.y)]
     assert [t.line.color for t in dashed] == [theme.LIGHT["muted"]]
     assert "not to be trusted" in dashed[0].hovertemplate
     assert not [t for t in shown(figure) if t.line.width == 0], "no band"

@@ -38,11 +38,12 @@ _LAYERS = {"type": "category", "title": {"text": "layer"}, "showgrid": False}
 _MARKERS = 64
 #: What a profile by depth shows, by Options.profile.
 PROFILES = {"signal": "signal, dL/dz", "gradient": "weight gradient, dL/dW"}
-#: Theory's line as ui/overlay.py names it -> colour, width, and what pointing at it says besides.
+#: Theory's line as ui/overlay.py names it -> colour, width, dash, and what pointing at it says besides.
 THEORY_LINES = {
-    "thick": ("theory", 9, ""),  # wider than what is measured, which lies on it where both agree
-    "thin": ("theory", 4, ""),
-    "grey": ("muted", 4, ", not to be trusted"),
+    # Wider than what is measured, which lies on it where both agree; Plotly's own dashes grow with it.
+    "thick": ("theory", 8, "12px,5px", ""),
+    "thin": ("theory", 4, "dash", ""),
+    "grey": ("muted", 4, "dash", ", not to be trusted"),
 }
 _KIND_AXIS = {
     "gradient": ("size of a gradient entry, |dL/dw|", POWERS),
@@ -150,10 +151,10 @@ def _theory() -> list[Trace]:
             paint={"line.color": colour},
             name="theory, step 0",
             mode="lines",
-            line={"width": width, "dash": "dash"},
+            line={"width": width, "dash": dash},
             hovertemplate=f"layer %{{x}}, theory for step 0{trust}<br>RMS %{{text}}<extra></extra>",
         )
-        for name, (colour, width, trust) in THEORY_LINES.items()
+        for name, (colour, width, dash, trust) in THEORY_LINES.items()
     ]
     return [*band, *lines]
 
