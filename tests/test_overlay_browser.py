@@ -5,7 +5,7 @@ import pytest
 from engine import runs, store
 from engine.theory import predict
 
-LINE = "chart.data.filter(t => t.line.dash === 'dash').map(t => [...t.y]).find(y => y.some(Number.isFinite))"
+LINE = "chart.data.filter(t => t.name?.startsWith('theory')).map(t => [...t.y]).find(y => y.some(Number.isFinite))"
 SHOWN = f"(chart => chart?.data && ({LINE}) !== undefined)(document.querySelector('[data-chart=gradient_by_depth]'))"
 
 
