@@ -20,9 +20,8 @@ from engine.mean_field import (
     Passed,
     Scaled,
     depth_in_use,
-    handed_down,
     ruled,
-    skips_in_use,
+    way_back,
     weights,
 )
 from engine.records import Floats, InputKernel
@@ -59,8 +58,8 @@ class Units:
     mean: Floats  # of that output, [examples]
 
 
-def passed(spec: RunSpec, inputs: InputKernel) -> tuple[Forward, Backward | None]:
-    """The way forward and the way back of a network with norm=batch; the latter None on overflow.
+def passed(spec: RunSpec, inputs: InputKernel) -> tuple[Forward, Backward]:
+    """The way forward and the way back of a network with norm=batch, in which nothing overflows.
 
     inputs  with its `gram` and `labels`
     """
@@ -68,18 +67,18 @@ def passed(spec: RunSpec, inputs: InputKernel) -> tuple[Forward, Backward | None
     assert inputs.labels is not None
     pairs = Pairs(inputs)
     way, units = Forward(inputs=inputs), list[Units]()
-    fed = inputs.gram.astype(np.float64)
+    fed = [inputs.gram.astype(np.float64)]
     for layer in range(1, depth_in_use(spec) + 1):
         drawn = weights(spec, layer)
-        kernel = drawn.weight * drawn.fan_in * fed + drawn.bias
+        kernel = drawn.weight * drawn.fan_in * fed[-1] + drawn.bias
         one = _units(spec, kernel, layer, units)
         units.append(one)
         way.layers.append(_summary(spec, pairs.means(kernel), one, pairs))
-        fed = one.output
+        fed.append(one.output)
     drawn = weights(spec, spec.layers)
-    logits = drawn.weight * drawn.fan_in * fed + drawn.bias
+    logits = drawn.weight * drawn.fan_in * fed[-1] + drawn.bias
     way.logits = pairs.means(logits)
-    return way, _back(spec, pairs, units, logits)
+    return way, way_back(spec, _Batch(spec, pairs, units, fed, logits))
 
 
 class Pairs:
@@ -156,7 +155,7 @@ def _summary(spec: RunSpec, kernel: Floats, units: Units, pairs: Pairs) -> Passe
     moments = gaussian.Moments(
         mean=float(units.mean.mean()),
         value=pairs.means(units.output),
-        slope=pairs.means(units.slope.T @ units.slope / UNITS),
+        slope=np.array([square.mean(), np.nan, np.nan]),  # of pairs nothing is asked
         slope_fourth=float((square**2).mean()),
         saturated_share=gaussian.saturated_share(
             spec.activation, 1.0 if units.before else float(kernel[0])
@@ -165,44 +164,35 @@ def _summary(spec: RunSpec, kernel: Floats, units: Units, pairs: Pairs) -> Passe
     return Passed(kernel=kernel, moments=moments, output=moments.value, mean=moments.mean)
 
 
-def _back(spec: RunSpec, pairs: Pairs, units: list[Units], logits: Floats) -> Backward:
-    depth, inputs = depth_in_use(spec), pairs.inputs
-    assert inputs.gram is not None
-    # What each layer is fed with.
-    fed = [inputs.gram.astype(np.float64), *(one.output for one in units)]
+@dataclass(frozen=True)
+class _Batch:
+    """The way back over all pairs of a batch."""
 
-    def grad(delta: Scaled, layer: int, size: int) -> float:
-        return delta.log10(size * pairs.contracted(delta.value, fed[layer - 1]))
+    spec: RunSpec
+    pairs: Pairs
+    units: list[Units]
+    fed: list[Floats]  # what each layer is fed with, the output layer last
+    logits: Floats
 
-    def mean_square(delta: Scaled) -> float:
+    def at_logits(self) -> Scaled:
+        classes = len(self.spec.data_set.classes)
+        return Scaled(loss_gradient.alignment_matrix(self.logits, self.pairs.labels, classes))
+
+    def through(self, layer: int, signal: Scaled) -> Scaled:
+        units = self.units[layer - 1]
+        g = _drawn(signal.value, layer, 1)
+        if units.after:
+            g = units.after.back(g)
+        square = float((g**2).mean())
+        unit = Scaled(g / math.sqrt(square) if square else g, signal.log + math.log(square or 1.0))
+        unit = ruled(self.spec, unit, 1.0, self.pairs.inputs.batch_size)
+        g = unit.value * units.slope
+        if units.before:
+            g = units.before.back(g)
+        return Scaled(g.T @ g / UNITS, unit.log).times(1.0)
+
+    def mean_square(self, layer: int, delta: Scaled) -> float:
         return float(delta.value.diagonal().mean())
 
-    classes = len(spec.data_set.classes)
-    delta = Scaled(loss_gradient.alignment_matrix(logits, pairs.labels, classes))
-    deltas = [delta.log10(mean_square(delta) / classes)]
-    grads = [grad(delta, depth + 1, spec.width)]
-    to = {source: target for target, source in skips_in_use(spec).items()}
-    signals: dict[int, Scaled] = {}
-    for layer in range(depth, 0, -1):
-        signal = delta.times(handed_down(spec, layer))
-        if layer in to:
-            signal = signal.plus(signals[to[layer]])
-        signals[layer] = signal
-        delta = _through(spec, units[layer - 1], signal, layer, inputs.batch_size)
-        deltas.append(delta.log10(mean_square(delta)))
-        grads.append(grad(delta, layer, spec.width * weights(spec, layer).fan_in))
-    return Backward(log10_delta_square=deltas[::-1], log10_grad_square=grads[::-1])
-
-
-def _through(spec: RunSpec, units: Units, signal: Scaled, layer: int, batch_size: int) -> Scaled:
-    """dL/dz of a layer from dL/dh of its output, over all pairs."""
-    g = _drawn(signal.value, layer, 1)
-    if units.after:
-        g = units.after.back(g)
-    square = float((g**2).mean())
-    unit = Scaled(g / math.sqrt(square) if square else g, signal.log + math.log(square or 1.0))
-    unit = ruled(spec, unit, 1.0, batch_size)
-    g = unit.value * units.slope
-    if units.before:
-        g = units.before.back(g)
-    return Scaled(g.T @ g / UNITS, unit.log).times(1.0)
+    def contracted(self, layer: int, delta: Scaled) -> float:
+        return self.pairs.contracted(delta.value, self.fed[layer - 1])

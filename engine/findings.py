@@ -10,6 +10,10 @@ SEVERITIES = (BAD, WATCH, HEALTHY)  # most severe first
 
 # -- thresholds --------------------------------------------------------------------------------------
 
+LEAST_ACTIVE = (
+    6.0  # units that carry gradient, below which seeds differ by decades and theory fails
+)
+
 #: R: RMS of dL/dz in layer 1 over that in the last hidden layer. Healthy is e^-3 to e^3: networks
 #: train to a depth of about six times the scale on which the squared gradient e-folds, e^6.
 FADING, EXPLODING = 0.05, 20.0

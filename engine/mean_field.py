@@ -12,6 +12,7 @@ skip connections, Yang & Schoenholz 2017 (arXiv:1712.08969).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -223,36 +224,76 @@ class Scaled:
         return DECADES * self.log + math.log10(number) if number > 0 else -math.inf
 
 
-def backward(spec: RunSpec, way: Forward) -> Backward:
-    """The way back over a way forward without overflow."""
-    depth, inputs = depth_in_use(spec), way.inputs
-    classes = len(spec.data_set.classes)
-    shares = np.array([1 / inputs.batch_size, inputs.same_share, inputs.different_share])
+class WayBack(Protocol):
+    """What differs between ways back: over which pairs of examples the moments of dL/dz are held."""
 
-    def grad(delta: Scaled, layer: int, size: int) -> float:
-        """Of the squared norm of dL/dW: over all pairs of the batch, delta times what is fed in."""
-        return delta.log10(size * float(shares @ (delta.value * way.feeding(layer))))
+    def at_logits(self) -> Scaled:
+        """dL/dz of the output layer, summed over the classes."""
 
-    delta = Scaled(loss_gradient.alignment(way.logits, classes))
-    deltas = [delta.log10(float(delta.value[0]) / classes)]
-    grads = [grad(delta, depth + 1, spec.width)]  # delta is summed over the classes
+    def through(self, layer: int, signal: Scaled) -> Scaled:
+        """dL/dz of a hidden layer from dL/dh of its output."""
+
+    def mean_square(self, layer: int, delta: Scaled) -> float:
+        """Of one example's own dL/dz, at its scale."""
+
+    def contracted(self, layer: int, delta: Scaled) -> float:
+        """Mean over all pairs of the batch of dL/dz times what the layer is fed with, at its scale."""
+
+
+def way_back(spec: RunSpec, way: WayBack) -> Backward:
+    """From the loss to layer 1, along the layers and the skip connections."""
+    depth, classes = depth_in_use(spec), len(spec.data_set.classes)
+    delta = way.at_logits()
+    deltas = [delta.log10(way.mean_square(depth + 1, delta) / classes)]
+    grads = [delta.log10(spec.width * way.contracted(depth + 1, delta))]
     to = {source: target for target, source in skips_in_use(spec).items()}
     signals: dict[int, Scaled] = {}  # layer -> dL/dh of its output
     for layer in range(depth, 0, -1):
-        signal = delta.times(handed_down(spec, layer))
+        signal = delta.times(_handed_down(spec, layer))
         if layer in to:
             signal = signal.plus(signals[to[layer]])
         signals[layer] = signal
-        passed = way.layers[layer - 1]
-        signal = signal.times(1 / passed.scale_after)
-        signal = ruled(spec, signal, float(signal.value[0]), inputs.batch_size)
-        delta = signal.times(passed.moments.slope / passed.scale)
-        deltas.append(delta.log10(float(delta.value[0]) * passed.unevenness))
-        grads.append(grad(delta, layer, spec.width * weights(spec, layer).fan_in))
+        delta = way.through(layer, signal)
+        deltas.append(delta.log10(way.mean_square(layer, delta)))
+        size = spec.width * weights(spec, layer).fan_in
+        grads.append(delta.log10(size * way.contracted(layer, delta)))
     return Backward(log10_delta_square=deltas[::-1], log10_grad_square=grads[::-1])
 
 
-def handed_down(spec: RunSpec, layer: int) -> float:
+@dataclass(frozen=True)
+class _Triples:
+    """The way back in three numbers a layer."""
+
+    spec: RunSpec
+    way: Forward
+
+    def at_logits(self) -> Scaled:
+        classes = len(self.spec.data_set.classes)
+        return Scaled(loss_gradient.alignment(self.way.logits, classes))
+
+    def through(self, layer: int, signal: Scaled) -> Scaled:
+        passed = self.way.layers[layer - 1]
+        signal = signal.times(1 / passed.scale_after)
+        square = float(signal.value[0])
+        signal = ruled(self.spec, signal, square, self.way.inputs.batch_size)
+        return signal.times(passed.moments.slope / passed.scale)
+
+    def mean_square(self, layer: int, delta: Scaled) -> float:
+        hidden = self.way.layers[layer - 1 : layer]  # none of the output layer
+        return float(delta.value[0]) * (hidden[0].unevenness if hidden else 1.0)
+
+    def contracted(self, layer: int, delta: Scaled) -> float:
+        inputs = self.way.inputs
+        shares = np.array([1 / inputs.batch_size, inputs.same_share, inputs.different_share])
+        return float(shares @ (delta.value * self.way.feeding(layer)))
+
+
+def backward(spec: RunSpec, way: Forward) -> Backward:
+    """The way back over a way forward without overflow."""
+    return way_back(spec, _Triples(spec, way))
+
+
+def _handed_down(spec: RunSpec, layer: int) -> float:
     """What the weights above layer `layer` make of the mean square of dL/dz: that of dL/dh, over it."""
     if layer == depth_in_use(spec):
         return weights(spec, spec.layers).weight  # the logits' delta is summed over the classes

@@ -22,6 +22,7 @@ LOW, HIGH, PER_DECADE = -6, 6, 20  # log10 of the variances tabulated
 MOST_STEPS = 300  # of an iteration, which near the line converges only algebraically
 STILL = 1e-9  # relative change from which on it has arrived
 PAIR_STILL = 1e-7
+_LEAST, _MOST = 1e-12, 1e12  # variances beyond which a signal has died, or grows without end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,7 @@ def chi_map(activation: str, sigma_w: Floats, sigma_b: Floats) -> Floats:
     weight, bias = sigma_w[None, :] ** 2, sigma_b[:, None] ** 2
     variance = np.ones((len(sigma_b), len(sigma_w)))
     for _ in range(MOST_STEPS):
-        variance = np.clip(weight * known.at(variance)[0] + bias, 1e-12, 1e12)
+        variance = np.clip(weight * known.at(variance)[0] + bias, _LEAST, _MOST)
     chi: Floats = weight * known.at(variance)[1]
     return chi
 
@@ -142,20 +143,10 @@ def fixed_point(activation: str, sigma_w: float, sigma_b: float, begin: float = 
     """
     weight, bias = sigma_w**2, sigma_b**2
     variance, settled = _variance(activation, weight, bias, begin)
-    if not 0 < variance < math.inf:
-        chi = weight * gaussian.alone(activation, 1e-12 if variance == 0 else 1e12)[2]
-        nan = math.nan
-        return FixedPoint(
-            variance=variance,
-            chi=chi,
-            depth_scale=scale_of(chi),
-            correlation=nan,
-            chi_correlation=nan,
-            correlation_scale=nan,
-            is_settled=settled,
-        )
-    chi = weight * gaussian.alone(activation, variance)[2]
-    correlation, differ = _correlation(activation, weight, bias, variance, chi)
+    chi = weight * gaussian.alone(activation, min(max(variance, _LEAST), _MOST))[2]
+    correlation, differ = math.nan, math.nan
+    if 0 < variance < math.inf:
+        correlation, differ = _correlation(activation, weight, bias, variance, chi)
     return FixedPoint(
         variance=variance,
         chi=chi,
@@ -184,9 +175,9 @@ def _variance(activation: str, weight: float, bias: float, begin: float) -> tupl
     variance = begin
     for _ in range(MOST_STEPS):
         before, variance = variance, weight * gaussian.alone(activation, variance)[1] + bias
-        if variance < 1e-12:
+        if variance < _LEAST:
             return 0.0, True
-        if variance > 1e12:
+        if variance > _MOST:
             return math.inf, True
         if abs(variance - before) < STILL * variance:
             return variance, True

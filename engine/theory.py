@@ -11,11 +11,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from engine import batch_mean_field, mean_field
+from engine.findings import LEAST_ACTIVE
 from engine.mean_field import DECADES, Backward, Forward, depth_in_use, weights
 from engine.records import Floats, InputKernel
 from engine.spec import RunSpec
 
-LEAST_ACTIVE = 6.0  # units that carry gradient below which seeds differ by decades
 ALIKE = 0.99  # correlation in the last layer from which all examples are one to the network
 _FEW = (
     "Only {units:.2g} of {width} units carry gradient in layer {layer}; below {least:g} theory "
@@ -60,6 +60,7 @@ def predict(spec: RunSpec, kernel: InputKernel) -> Prediction:
 
     Some milliseconds; with BatchNorm, which needs all pairs of a batch, up to a second.
     """
+    back: Backward | None
     if spec.norm == "batch":
         if kernel.gram is None or kernel.labels is None:
             return _nothing(spec, _NO_GRAM)

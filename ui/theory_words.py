@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.findings import LEAST_ACTIVE
 from engine.phase_diagram import FixedPoint
 from engine.spec import RunSpec
-from engine.theory import LEAST_ACTIVE, Prediction
+from engine.theory import Prediction
 from ui.numbers import number
 from ui.probes import Answer
 
