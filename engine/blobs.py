@@ -6,6 +6,7 @@ Blobs, because norms reach below float32's range and SQLite stores NaN as NULL.
 import sqlite3
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -62,15 +63,19 @@ def _unpack(blob: bytes, layers: int) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=64)  # records without histograms are read by the thousand
 def _no_histograms(layers: int) -> dict[str, Any]:
     linear = np.zeros((layers, LINEAR_BINS + 1), np.int64)
-    return {
+    shared = {
         "gradient": np.zeros((layers, GRADIENT_COLUMNS), np.int64),
         "weight": linear,
         "activation": linear,
         "weight_range": np.ones(layers),
         "activation_range": np.ones(layers),
     }
+    for array in shared.values():
+        array.setflags(write=False)  # as everything else that is read
+    return shared
 
 
 def _scalars(blob: bytes, layers: int) -> Floats:

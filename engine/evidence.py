@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf, log
+from math import log
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from engine.records import ROW, EpochEnd, Floats, Record, Steps
 from engine.run_info import RUNNING, RunInfo
 from engine.signs import SIGNS, Levels, Signs, ends
 from engine.spec import RunSpec
-from engine.store import Reader
+from engine.store import MOST_STEP, Reader
 
 CHUNK = 64  # steps whose losses are averaged
 PLATEAU = 2 * CHUNK  # steps, at least
@@ -238,9 +238,9 @@ def read(
     until  only what was known at this step; the run is then taken to be training
     """
     course, spec = Course(info.spec), info.now
-    end = inf if until is None else until
-    course.add_steps(reader.steps())
-    course.add_records([record for record in reader.records() if record.step <= end])
+    end = MOST_STEP if until is None else until
+    course.add_steps(reader.steps(until=end))
+    course.add_records(reader.records(until=end))
     for one in reader.epochs():
         if one.step <= end:
             course.add_epoch(one)

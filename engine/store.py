@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 SUFFIX = ".sqlite"
+MOST_STEP = 2**62  # beyond every step, and a number that SQLite holds
 
 
 @contextmanager
@@ -291,12 +292,10 @@ class Reader(_File):
         # The file's name is the id: a copied or renamed file is a run of its own.
         return RunInfo(**(values | {"id": self.path.stem}))
 
-    def records(self, after: int = -1) -> list[Record]:
-        """Records of steps above `after`, oldest first, without their histograms."""
-        rows = self._rows(
-            "SELECT step, epoch, phase, seconds, scalars FROM records WHERE step > ? ORDER BY step",
-            after,
-        )
+    def records(self, after: int = -1, until: int = MOST_STEP) -> list[Record]:
+        """Records of steps above `after`, up to `until`, oldest first, without their histograms."""
+        columns, some = "step, epoch, phase, seconds, scalars", "step > ? AND step <= ?"
+        rows = self._rows(f"SELECT {columns} FROM records WHERE {some} ORDER BY step", after, until)
         layers = self._layers() if rows else 0
         return [blobs.record_of(row, layers) for row in rows]
 
@@ -317,11 +316,10 @@ class Reader(_File):
         newest: int | None = self._rows("SELECT max(step) FROM records")[0][0]
         return newest
 
-    def steps(self, after: int = -1) -> list[Steps]:
-        """Blocks of batch losses that begin above step `after`, oldest first."""
-        rows = self._rows(
-            "SELECT first, seconds, numbers FROM steps WHERE first > ? ORDER BY first", after
-        )
+    def steps(self, after: int = -1, until: int = MOST_STEP) -> list[Steps]:
+        """Blocks of batch losses that begin above step `after`, up to `until`, oldest first."""
+        columns, some = "first, seconds, numbers", "first > ? AND first <= ?"
+        rows = self._rows(f"SELECT {columns} FROM steps WHERE {some} ORDER BY first", after, until)
         return [blobs.steps_of(row) for row in rows]
 
     def epochs(self, after: int = 0) -> list[EpochEnd]:
