@@ -13,6 +13,7 @@ from engine.outcomes import gradient_ratio
 from engine.records import ROW, Floats, InputKernel, Record
 from engine.spec import RunSpec
 from ui.numbers import NONE, number, share
+from ui.overlay import signal_factor
 from ui.predictions import Prediction
 
 #: Of a text: {run0.factor_start}.
@@ -122,15 +123,6 @@ def log10_profile(record: Record | None) -> Floats | None:
     return found
 
 
-def _factor(record: Record | None) -> float | None:
-    """dL/dz of a layer over that of the layer above, geometric mean over the hidden layers."""
-    ratio = gradient_ratio(record, "delta_rms")
-    if record is None or ratio is None:
-        return None
-    gaps = outcomes.last_hidden(record) - 1
-    return ratio ** (1 / gaps) if gaps else None
-
-
 def _mean(record: Record | None, statistic: str) -> float | None:
     return outcomes.mean_over_layers(record, statistic)
 
@@ -153,8 +145,8 @@ PLACEHOLDERS: dict[str, tuple[str, Told]] = {
     "delta_ratio_start": ("ratio", lambda run, _: gradient_ratio(run.first, "delta_rms")),
     "delta_ratio_end": ("ratio", lambda run, _: gradient_ratio(run.newest, "delta_rms")),
     "ratio_theory": ("ratio", lambda run, theory: theory.ratio if theory else None),
-    "factor_start": ("number", lambda run, _: _factor(run.first)),
-    "factor_end": ("number", lambda run, _: _factor(run.newest)),
+    "factor_start": ("number", lambda run, _: signal_factor(run.first)),
+    "factor_end": ("number", lambda run, _: signal_factor(run.newest)),
     "factor_theory": ("number", lambda run, theory: theory.factor if theory else None),
     "gradient_layer1_start": ("number", lambda run, _: _of_layer_1(run.first, "grad_rms")),
     "gradient_layer1_end": ("number", lambda run, _: _of_layer_1(run.newest, "grad_rms")),

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.outcomes import last_hidden
-from engine.records import ROW, Event, Floats, InputKernel, Record
+from engine.findings import LEAST_ACTIVE
+from engine.outcomes import gradient_ratio, last_hidden
+from engine.records import Event, InputKernel, Record
 from engine.spec import RunSpec
 from engine.steering import stood
 from ui.arrays import Named
@@ -23,7 +24,7 @@ QUANTITIES = {
 WAITS = "Theory is being computed."
 UNKNOWN = "No theory: this run was recorded without what its first batch was like."
 _BAND = "band: one standard deviation over seeds"
-_UNITS = "{units:.0f} active units; below 6 theory fails."
+_UNITS = f"{{units:.0f}} active units; below {LEAST_ACTIVE:g} theory fails."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +138,24 @@ def _note(theory: Theory) -> str:
     if told is None:
         return WAITS.rstrip(".") if theory.waits else ""
     if told.fault and math.isfinite(told.active_units):
-        return f"theory fails here ({told.active_units:.2g} active units; it needs 6)"
+        units = f"{told.active_units:.2g} active units; it needs {LEAST_ACTIVE:g}"
+        return f"theory fails here ({units})"
     if told.fault or not math.isfinite(told.factor):
         return told.fault.rstrip(".")
     measured = measured_factor(theory.first)
     return f"×{number(told.factor)} per layer by theory, ×{number(measured)} measured at step 0"
+
+
+def signal_factor(record: Record | None) -> float | None:
+    """dL/dz of a hidden layer over that of the layer above: geometric mean over those in use.
+
+    None where there is one hidden layer, or no ratio.
+    """
+    ratio = gradient_ratio(record, "delta_rms")
+    if record is None or ratio is None:
+        return None
+    steps = last_hidden(record) - 1
+    return ratio ** (1 / steps) if steps else None
 
 
 def measured_factor(record: Record | None) -> float | None:
@@ -149,9 +163,5 @@ def measured_factor(record: Record | None) -> float | None:
 
     The geometric mean over the hidden layers in use; None where it was not measured, or is 0.
     """
-    if record is None or (top := last_hidden(record)) < 2:
-        return None
-    delta: Floats = record.scalars[ROW["delta_rms"]]
-    with np.errstate(all="ignore"):
-        factor = float((delta[0] / delta[top - 1]) ** (1 / (top - 1)))
-    return factor if math.isfinite(factor) and factor > 0 else None
+    factor = signal_factor(record)
+    return factor if factor is not None and math.isfinite(factor) and factor > 0 else None
