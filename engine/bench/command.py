@@ -1,0 +1,90 @@
+"""The command `bench`: measures on this machine, prints a table or JSON, writes the document."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from engine.bench import report
+from engine.bench.asked import Asked, checked
+from engine.bench.fields import Part, of_part
+from engine.bench.report import Result
+from engine.errors import SpecError
+from engine.shell import Json, err, out, print_json, refusing
+
+#: The module of each part, imported when it is asked for. Each has `measure(asked)`.
+MODULES: dict[Part, str] = {
+    "engine": "engine.bench.parts",
+    "screen": "engine.bench.screen",
+    "soak": "engine.bench.soak",
+}
+TITLES: dict[Part, str] = {
+    "engine": "What watching costs",
+    "screen": "What the screen costs",
+    "soak": "What half an hour costs",
+}
+FLAGS: dict[Part, str] = {"engine": "", "screen": " --screen", "soak": " --soak"}
+
+Quick = Annotated[
+    bool, typer.Option("--quick", help="In seconds, to see that it works; numbers mean nothing.")
+]
+Screen = Annotated[bool, typer.Option("--screen", help="Server and browser instead.")]
+Soak = Annotated[bool, typer.Option("--soak", help="The server's memory over time instead.")]
+Minutes = Annotated[float, typer.Option("--minutes", help="Of the soak.", min=0.1)]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="NAME", help="Only fields whose name begins so; repeat it."),
+]
+Write = Annotated[bool, typer.Option("--write", help="Put the table into docs/performance.md.")]
+
+
+def measure_speed(
+    quick: Quick = False,
+    screen: Screen = False,
+    soak: Soak = False,
+    minutes: Minutes = 30.0,
+    only: Only = None,
+    write: Write = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what watching costs on this machine: a step, a record, a run, beside doing without."""
+    parts: list[Part] = [*(["screen"] if screen else []), *(["soak"] if soak else [])]  # type: ignore[list-item]
+    parts = parts or ["engine"]
+    with refusing():
+        if quick and write:
+            raise SpecError(
+                {"write": "--write and --quick exclude each other: its numbers mean nothing."}
+            )
+        if only and write:
+            raise SpecError(
+                {"write": "--write and --only exclude each other: the table must be whole."}
+            )
+        asked = Asked(quick=quick, only=checked(only or ()), minutes=minutes)
+        found = {part: list(results(part, asked)) for part in parts}
+    about = report.machine()
+    everything = [result for part in parts for result in found[part]]
+    if as_json:
+        print_json(report.as_json(everything, about, quick=quick))
+    else:
+        out.print(report.table(everything))
+        out.print(report.machine_words(about))
+        if quick:
+            out.print(report.MEANS_NOTHING)
+    if write:
+        for part in parts:
+            head = f"## {TITLES[part]}\n\nMade by `python -m engine bench{FLAGS[part]} --write`."
+            report.write_section(head, report.markdown(found[part], about), first=True)
+
+
+def results(part: Part, asked: Asked) -> Iterator[Result]:
+    """One result for each field of a part that is asked for, in order, measured or with a note."""
+    names = [field.name for field in of_part(part) if asked.wants(field.name)]
+    found: dict[str, Result] = {}
+    if names:
+        for result in importlib.import_module(MODULES[part]).measure(asked):
+            found[result.name] = result
+            if asked.wants(result.name):
+                err.print(f"{result.name}: {report.measured(result)}", markup=False)
+    for name in names:
+        yield found.get(name) or Result(name=name, note="It was not measured.")
