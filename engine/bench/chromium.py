@@ -150,7 +150,9 @@ class Server:
     def _answers(self) -> bool:
         if self.process.poll() is not None:
             said = self.log.read_text(errors="replace").strip().splitlines()
-            raise RunError(f"The dashboard ended as it started: {(said or ['it said nothing'])[-1]}.")
+            raise RunError(
+                f"The dashboard ended as it started: {(said or ['it said nothing'])[-1]}."
+            )
         try:
             direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             return bool(direct.open(f"{self.url}/live/health", timeout=5).status == 200)

@@ -97,9 +97,7 @@ def batches() -> Iterator[tuple[int, list[Item]]]:
         step = turn * STRIDE
         epoch, end = step // every, step + STRIDE
         items: list[Item] = [KERNEL] if not turn else []
-        items.append(
-            replace(made[turn % LOOKS], step=step, epoch=epoch, seconds=step * SECONDS)
-        )
+        items.append(replace(made[turn % LOOKS], step=step, epoch=epoch, seconds=step * SECONDS))
         items.append(_losses(step))
         if end // every > epoch:
             items.append(_epoch_end(epoch + 1))
@@ -140,10 +138,10 @@ def finished(commits: int) -> str:
     """The same, with so many commits' worth of records, ended; its id."""
     run = created()
     with store.Writer(runs.path(run)) as writer:
-        step = 0
-        for step, items in itertools.islice(batches(), commits):
+        for _, items in itertools.islice(batches(), commits):
             for item in items:
                 writer.add(item)
+        step = commits * STRIDE
         writer.commit((1, 1.0, step))
         words = f"Finished after {step} steps."
         writer.update(status=store.FINISHED, sentence=words, started=time.time(), ended=time.time())
