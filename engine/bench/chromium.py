@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -39,38 +39,22 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # as in a hall without internet
 ]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = (
+    "No Chromium is installed here: install the package chromium, "
+    "or run python -m playwright install chromium."
+)
 
 
-def lacks_browser() -> str:
-    """What to install for a browser to be there, in one sentence; "" where there is one."""
-    if importlib.util.find_spec("playwright") is None:
-        return _not_here("Playwright")
-    if browser_file() is None:
-        return (
-            "No Chromium is installed here: install the package chromium, "
-            "or run python -m playwright install chromium."
-        )
-    return ""
+def lacks(module: str) -> str:
+    """What to install for a module to be there, in one sentence; "" where it is."""
+    if importlib.util.find_spec(module) is not None:
+        return ""
+    return f"The module {module} is not installed: pip install -r requirements-bench.txt."
 
 
-def lacks_clients() -> str:
-    """What to install for protocol clients, in one sentence; "" where nothing is missing."""
-    return "" if importlib.util.find_spec("websockets") else _not_here("websockets")
-
-
-def _not_here(title: str) -> str:
-    return f"{title} is not installed: pip install -r requirements-bench.txt."
-
-
-def browser_file() -> str | None:
-    """The browser: one of this machine's own, else Playwright's; None where there is neither."""
-    if own := next(filter(None, map(shutil.which, BROWSERS)), None):
-        return own
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
-    return path if Path(path).exists() else None
+def own_browser() -> str | None:
+    """This machine's own browser; None where it has none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextlib.contextmanager
@@ -136,7 +120,7 @@ class Server:
                 start_new_session=True,  # Ctrl-C reaches us, and we end it
             )
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         try:
             wait_for(self._answers, "The dashboard does not answer.")
         except BaseException:
@@ -221,7 +205,7 @@ class Program:
             start_new_session=True,
         )
 
-    def __enter__(self) -> "Program":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
