@@ -169,6 +169,12 @@ class Server:
         """Resident memory of the server's own process."""
         return float(self.process.memory_info().rss) / 1e6
 
+    def counted(self) -> dict[str, float]:
+        """What may grow, as screen_fields.GROWING names it."""
+        files = getattr(self.process, "num_fds", None) or self.process.num_handles
+        threads = self.process.num_threads()
+        return {"mb": self.megabytes(), "files": float(files()), "threads": float(threads)}
+
     def stop(self) -> None:
         """End it and whatever it has started."""
         children = self._children()
