@@ -24,6 +24,7 @@ from engine import (
     store,
     theory_command,
 )
+from engine.bench import command as bench_command
 from engine.errors import RunError
 from engine.records import STATISTICS, EpochEnd
 from engine.shell import (
@@ -283,6 +284,7 @@ app.command("export")(export_command.export_run)
 app.command("ladder")(commands.train_ladder)
 app.command("verdict")(commands.give_verdict)
 app.command("theory")(theory_command.give_theory)
+app.command("bench")(bench_command.measure_speed)
 
 
 def main() -> None:
