@@ -3,6 +3,7 @@
 Blobs, because norms reach below float32's range and SQLite stores NaN as NULL.
 """
 
+import math
 import sqlite3
 import zlib
 from collections.abc import Callable
@@ -97,9 +98,10 @@ def record_of(row: tuple[Any, ...], layers: int, counts: bytes | None = None) ->
 
 
 def steps_of(row: tuple[Any, ...]) -> Steps:
-    """The block of a row (first, seconds, numbers)."""
+    """The block of a row (first, seconds, numbers, watched)."""
     loss, accuracy = np.frombuffer(row[2], np.float64).reshape(2, -1)
-    return Steps(first=row[0], seconds=row[1], loss=loss, accuracy=accuracy)
+    watched = math.nan if row[3] is None else row[3]
+    return Steps(first=row[0], seconds=row[1], loss=loss, accuracy=accuracy, watched=watched)
 
 
 def epoch_of(row: tuple[Any, ...]) -> EpochEnd:
@@ -161,9 +163,8 @@ def _insert_record(connection: sqlite3.Connection, record: Record) -> None:
 
 
 def _insert_steps(connection: sqlite3.Connection, steps: Steps) -> None:
-    connection.execute(
-        "INSERT INTO steps VALUES (?, ?, ?)", (steps.first, steps.seconds, steps_blob(steps))
-    )
+    row = (steps.first, steps.seconds, steps_blob(steps), steps.watched)  # NaN becomes NULL
+    connection.execute("INSERT INTO steps VALUES (?, ?, ?, ?)", row)
 
 
 def _insert_epoch(connection: sqlite3.Connection, end: EpochEnd) -> None:

@@ -1,4 +1,4 @@
-"""Seconds of training: a clock that rests while a run is paused."""
+"""Seconds of training: a clock that rests while a run is paused, and a meter of what watching costs."""
 
 import time
 
@@ -33,3 +33,16 @@ class Clock:
         if self._resting is not None:
             self._zero += time.perf_counter() - self._resting
             self._resting = None
+
+
+class Meter:
+    """Adds up the seconds spent inside its `with`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began

@@ -267,7 +267,8 @@ def _steps(row: Values, spec: RunSpec) -> Values:
     count, odd = divmod(len(row[2]) if type(row[2]) is bytes else 0, 16)
     if odd or not 1 <= count <= spec.total_steps - first + 1:
         raise StoreError("a block of losses does not have the size of its steps")
-    return first, _number(row[1], "a time"), row[2]
+    watched = None if row[3] is None else _number(row[3], "a time")
+    return first, _number(row[1], "a time"), row[2], watched
 
 
 def _epoch(row: Values, spec: RunSpec) -> Values:
@@ -330,7 +331,9 @@ TABLES: dict[str, Table] = {
         columns="step, counts", check=_histograms, most=lambda spec: spec.total_steps + 1
     ),
     "steps": Table(
-        columns="first, seconds, numbers", check=_steps, most=lambda spec: spec.total_steps + 1
+        columns="first, seconds, numbers, watched",
+        check=_steps,
+        most=lambda spec: spec.total_steps + 1,
     ),
     "epochs": Table(
         columns="epoch, step, phase, numbers", check=_epoch, most=lambda spec: spec.total_steps

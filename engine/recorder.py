@@ -11,23 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from engine import statistics
-from engine.clock import Clock
+from engine.clock import Clock, Meter
 from engine.kernels import kernel_of
+from engine.measures import Measured, Measures, measures_on
 from engine.network import Block, Network
-from engine.records import (
-    GRADIENT_COLUMNS,
-    LINEAR_BINS,
-    ROW,
-    STATISTICS,
-    Counts,
-    EpochEnd,
-    Event,
-    Floats,
-    Item,
-    Record,
-    Steps,
-)
+from engine.records import ROW, EpochEnd, Event, Item, Record, Steps
 from engine.spec import Phase, RunSpec
 
 DENSE = 32  # steps at the start of a run, or after a change, that are all recorded
@@ -85,11 +73,14 @@ class Recorder:
         self.must = False  # whether the next step is recorded in any case
         self.first, self.losses, self.accuracies = 0, [], []  # type: int, list[float], list[float]
         self.look: _Look | None = None
+        self.meter = Meter()  # of what watching costs
+        self.measures: Measures | None = None  # until there is a network
         self.previous: dict[int, Tensor] = {}  # layer -> its last recorded gradient
 
     def begin_phase(self, phase: Phase, network: Network, step: int, *, anew: bool) -> None:
         """Watch this network from here on. Not `anew`: it goes on in the middle of the phase."""
         self.phase, self.network = phase, network
+        self.measures = self.measures or measures_on(network.output.weight.device)
         if not anew:
             return
         if self.spec.schedule != "joint":  # a new output layer has no gradient before
@@ -112,14 +103,16 @@ class Recorder:
 
     def memory(self) -> dict[str, Any]:
         """What decides the records to come, besides the network; `recall` takes it back."""
-        previous = {number: gradient.cpu() for number, gradient in self.previous.items()}
-        return {"since": self.since, "previous": previous}
+        previous = {number: gradient.clone().cpu() for number, gradient in self.previous.items()}
+        return {"since": self.since, "previous": previous, "watched": self.meter.seconds}
 
     def recall(self, step: int, memory: Mapping[str, Any], device: torch.device) -> None:
         """Go on from `step` as the recorder whose memory this is."""
         self.first = self.step = step
         self.since = memory["since"]
-        self.previous = {n: gradient.to(device) for n, gradient in memory["previous"].items()}
+        self.meter.seconds = memory.get("watched", 0.0)  # an older checkpoint does not say
+        place = measures_on(device).place
+        self.previous = {n: gradient.to(place) for n, gradient in memory["previous"].items()}
 
     def finish(self, step: int, capture: Callable[[], Any]) -> None:
         """Nothing is left to be done at the end."""
@@ -127,7 +120,8 @@ class Recorder:
     def first_batch(self, inputs: Tensor, labels: Tensor) -> None:
         """Hand on what theory needs to know of the inputs."""
         mixes = self.network.spec.norm == "batch"  # of all norms only it mixes examples
-        self.add(kernel_of(inputs, labels, keep_gram=mixes))
+        with self.meter:
+            self.add(kernel_of(inputs, labels, keep_gram=mixes))
 
     def before_step(self, step: int, epoch: int, *, ends_epoch: bool, must: bool) -> None:
         """Begin to look, if this step is to be recorded. `must` replaces a look begun already."""
@@ -138,22 +132,26 @@ class Recorder:
         ends = ends_epoch and epoch_is_recorded(epoch + 1)
         last = step + 1 == self.spec.total_steps
         if must or self.must or ends or last or is_recorded(step, self.since):
-            self.look = _Look(self.network)
+            assert self.measures is not None, "a phase has begun"
+            with self.meter:
+                self.look = _Look(self.network, self.measures)
         self.must = False
 
     def after_backward(self) -> None:
         """Take the statistics of signal and gradient."""
         if self.look is not None:
-            self.look.at_gradients(self.previous)
+            with self.meter:
+                self.look.at_gradients(self.previous)
 
     def after_step(self, loss: float, accuracy: float) -> None:
         """Take the statistics of the step, and hand the record on."""
         self.losses.append(loss)
         self.accuracies.append(accuracy)
         if self.look is not None:
-            self.add(self._record(self.look))
-            self.look.close()
-            self.look = None
+            with self.meter:
+                self.add(self._record(self.look))
+                self.look.close()
+                self.look = None
         if len(self.losses) >= BLOCK:
             self.flush()
 
@@ -170,24 +168,19 @@ class Recorder:
             loss=np.array(self.losses),
             accuracy=np.array(self.accuracies),
             seconds=self.clock.seconds(),
+            watched=self.meter.seconds,
         )
         self.first += len(self.losses)
         self.losses, self.accuracies = [], []
         self.add(block)
 
     def _record(self, look: "_Look") -> Record:
-        scalars, counts, ranges = look.after_update()
         return Record(
             step=self.step,
             epoch=self.epoch,
             phase=self.phase.number,
             seconds=self.clock.seconds(),
-            scalars=scalars,
-            gradient=counts[0],
-            weight=counts[1],
-            activation=counts[2],
-            weight_range=ranges[0],
-            activation_range=ranges[1],
+            **vars(look.after_update()),
         )
 
 
@@ -205,18 +198,18 @@ def phase_words(phase: Phase, spec: RunSpec) -> str:
 class _Look:
     """One step, watched: hooks from before the forward pass until after the step."""
 
-    def __init__(self, network: Network):
-        self.network = network
+    def __init__(self, network: Network, measures: Measures):
+        self.network, self.measures = network, measures
         self.numbers = network.layers_in_use()
         self.z: dict[int, Tensor] = {}  # output of each Linear, [batch, units]
         self.signals: dict[int, tuple[Tensor, Tensor]] = {}  # each activation's input and output
-        self.found: list[tuple[str, list[int], Tensor]] = []  # statistic, layers, its values there
-        self.gradient_counts: list[tuple[list[int], Tensor]] = []
         self.handles: list[RemovableHandle] = []
         for number in self.numbers:
             self._watch(number)
-        weights = {n: network.layer(n).weight.detach() for n in self.numbers}
-        self.weights = [(group, _stack(weights, group)) for group in _alike(weights)]
+        measures.begin(network.spec.layers, self._weights())
+
+    def _weights(self) -> dict[int, Tensor]:
+        return {n: self.network.layer(n).weight.detach() for n in self.numbers}
 
     def _watch(self, number: int) -> None:
         linear = self.network.layer(number)
@@ -242,100 +235,31 @@ class _Look:
         return hook
 
     def at_gradients(self, previous: dict[int, Tensor]) -> None:
-        """Statistics that need the gradient before it is cut or used.
+        """Measure signal and gradient, before the gradient is cut or used.
 
         previous  layer -> its last recorded gradient; replaced by this one
         """
         gradients = {
             n: grad for n in self.numbers if (grad := self.network.layer(n).weight.grad) is not None
         }
-        for group in _alike(gradients):
-            stack = _stack(gradients, group)
-            counts = statistics.gradient_counts(stack)
-            self.gradient_counts.append((group, counts))
-            self._keep(group, statistics.gradient_statistics(stack, counts))
-            if known := [n for n in group if n in previous]:
-                cosine = statistics.cosine(_stack(gradients, known), _stack(previous, known))
-                self._keep(known, {"grad_cosine": cosine})
-            previous.update(zip(group, stack, strict=True))
         deltas = {n: _gradient_of(self.z[n]) for n in gradients}
-        for group in _alike(deltas):
-            self._keep(group, {"delta_rms": statistics.rms(_stack(deltas, group))})
+        self.measures.gradients(gradients, deltas, previous)
 
-    def after_update(self) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-        """Scalars [STATISTICS, layers], three count arrays [layers, columns], ranges [2, layers]."""
-        weights, outputs = [], []
-        for group, before in self.weights:
-            after = _stack({n: self.network.layer(n).weight.detach() for n in group}, group)
-            self._keep(group, statistics.weight_statistics(before))
-            self._keep(group, {"update_ratio": statistics.update_ratio(before, after)})
-            weights.append((group, *statistics.linear_counts(before)))
-        hidden, top = self.numbers[:-1], self.numbers[-1:]
-        for group, name in ((hidden, self.network.spec.activation), (top, "identity")):
-            signals = [{n: self._signal(n)[side] for n in group} for side in (0, 1)]
-            before, after = (_stack(signal, group) for signal in signals)
-            self._keep(group, statistics.activation_statistics(name, before, after))
-            outputs.append((group, *statistics.linear_counts(after)))
-        counts = [
-            self._placed(self.gradient_counts, GRADIENT_COLUMNS),
-            *(
-                self._placed([part[:2] for part in parts], LINEAR_BINS + 1)
-                for parts in (weights, outputs)
-            ),
-        ]
-        return self._scalars(), counts, np.stack([self._ranges(weights), self._ranges(outputs)])
-
-    def _keep(self, group: list[int], values: dict[str, Tensor]) -> None:
-        self.found += [(name, group, value) for name, value in values.items()]
-
-    def _signal(self, number: int) -> tuple[Tensor, Tensor]:
-        if number in self.signals:
-            return self.signals[number]
-        logits = self.z[number].detach()
-        return logits, logits
-
-    def _scalars(self) -> Floats:
-        whole = np.full((len(STATISTICS), self.network.spec.layers), np.nan)
-        values = torch.cat([value for _, _, value in self.found]).cpu().numpy()  # the one transfer
-        place = 0
-        for name, group, _ in self.found:
-            whole[ROW[name], [n - 1 for n in group]] = values[place : place + len(group)]
-            place += len(group)
+    def after_update(self) -> Measured:
+        """Measure the step and the signals; all that was found."""
+        names = dict.fromkeys(self.numbers, self.network.spec.activation)
+        names[self.numbers[-1]] = "identity"
+        logits = self.z[self.numbers[-1]]
+        signals = self.signals | {self.numbers[-1]: (logits, logits)}
+        found = self.measures.end(self._weights(), signals, names)
         for number in self.numbers:
-            whole[ROW["frozen"], number - 1] = self.network.is_frozen(number)
-        return whole
-
-    def _placed(self, parts: list[tuple[list[int], Tensor]], columns: int) -> Counts:
-        whole = np.zeros((self.network.spec.layers, columns), np.int64)
-        for group, counts in parts:
-            whole[[n - 1 for n in group]] = counts.cpu().numpy()
-        return whole
-
-    def _ranges(self, parts: list[tuple[list[int], Tensor, Tensor]]) -> Floats:
-        whole = np.ones(self.network.spec.layers)
-        for group, _, ranges in parts:
-            whole[[n - 1 for n in group]] = ranges.cpu().numpy()
-        return whole
+            found.scalars[ROW["frozen"], number - 1] = self.network.is_frozen(number)
+        return found
 
     def close(self) -> None:
         """Take the hooks off."""
         for handle in self.handles:
             handle.remove()
-
-
-def _alike(tensors: dict[int, Tensor]) -> list[list[int]]:
-    """The layers in groups of equal shape, so that a group can be measured in one go."""
-    groups: dict[torch.Size, list[int]] = {}
-    for number, tensor in tensors.items():
-        groups.setdefault(tensor.shape, []).append(number)
-    return list(groups.values())
-
-
-def _stack(tensors: dict[int, Tensor], group: list[int]) -> Tensor:
-    """One tensor [layers, ...] of a group: a copy, so nothing later changes it."""
-    stack = torch.stack([tensors[number] for number in group])
-    # Apple's GPUs know no float64, which every norm here is taken in; they share the CPU's memory.
-    return stack.cpu() if stack.device.type == "mps" else stack
 
 
 def _gradient_of(z: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ is the output layer. A layer that the current phase does not contain is NaN in e
 and zero in every count.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,8 @@ class Steps:
     loss: Floats  # [steps]  batch mean, before the step was taken
     accuracy: Floats  # [steps]  0 to 1
     seconds: float  # of training at the last entry
+    #: Of these seconds, those that watching took: statistics, and writing them. NaN in older runs.
+    watched: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)

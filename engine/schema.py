@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.errors import StoreError
 
-SCHEMA = 3
+SCHEMA = 4
 BUSY_S = 10.0  # how long to wait for another process's lock on the file
 
 TABLES = """
@@ -23,7 +23,8 @@ CREATE TABLE heartbeat (pid INTEGER NOT NULL, pid_started REAL NOT NULL, at REAL
 CREATE TABLE records (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, phase INTEGER NOT NULL,
     seconds REAL NOT NULL, scalars BLOB NOT NULL);
 CREATE TABLE histograms (step INTEGER PRIMARY KEY, counts BLOB NOT NULL);
-CREATE TABLE steps (first INTEGER PRIMARY KEY, seconds REAL NOT NULL, numbers BLOB NOT NULL);
+CREATE TABLE steps (first INTEGER PRIMARY KEY, seconds REAL NOT NULL, numbers BLOB NOT NULL,
+    watched REAL);
 CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, step INTEGER NOT NULL, phase INTEGER NOT NULL,
     numbers BLOB NOT NULL);
 CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -55,6 +56,9 @@ CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind
     2: """
 CREATE TABLE kernel (id INTEGER PRIMARY KEY, batch_size INTEGER NOT NULL, numbers BLOB NOT NULL,
     gram BLOB, labels BLOB);
+""",
+    3: """
+ALTER TABLE steps ADD COLUMN watched REAL;
 """,
 }
 

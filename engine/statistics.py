@@ -1,7 +1,7 @@
 """Turn tensors into a few numbers. Pure functions; no hooks, no storage, no random numbers.
 
-Each takes a stack of equally shaped layers and returns one number per layer, because a call costs
-more than its arithmetic at these sizes. Everything stays on its tensor's device and in float64,
+Each takes a stack of equally shaped layers and returns one number per layer, because on a GPU a call
+costs more than its arithmetic; on a CPU it does not (engine/host_statistics.py). Everything stays on its tensor's device and in float64,
 so that a record costs one transfer and a norm does not read exactly 0 some 25 layers before the
 gradient itself does.
 """
@@ -27,7 +27,7 @@ from engine.records import (
 #: tanh beyond |a| = 0.97, sigmoid beyond |z| = 4.18 (1 - 0.97^2 = 5.91 %).
 SATURATED = 1 - 0.97**2
 
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+SELU_ALPHA = 1.6732632423543772
 _PHI_SCALE = 1 / math.sqrt(2 * math.pi)
 
 
@@ -169,7 +169,7 @@ SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "leaky_relu": lambda before, after: (before > 0).to(before.dtype).clamp(min=0.01),
     "elu": lambda before, after: torch.exp(before.clamp(max=0)),
     "selu": lambda before, after: torch.where(
-        before > 0, 1 / _SELU_ALPHA, torch.exp(before.clamp(max=0))
+        before > 0, 1 / SELU_ALPHA, torch.exp(before.clamp(max=0))
     ),
     "gelu": lambda before, after: _gelu_slope(before, after).abs() / 1.1289042,
     "silu": lambda before, after: _silu_slope(before, after).abs() / 1.0998393,
@@ -192,14 +192,14 @@ def gradient_counts(gradient: Tensor) -> Tensor:
     numbers and so untouched by the flushing of subnormals, give the exact bin.
     """
     bits = gradient.flatten(1).view(torch.int32) & 0x7FFFFFFF
-    column_of, edge_in = _cells(bits.device)
+    column_of, edge_in = cells(bits.device)
     cell = (bits >> 15).flatten()
     column = column_of.index_select(0, cell) + (bits.flatten() >= edge_in.index_select(0, cell))
     return _count(column.view_as(bits), GRADIENT_COLUMNS)
 
 
 @functools.cache
-def _cells(device: torch.device) -> tuple[Tensor, Tensor]:
+def cells(device: torch.device) -> tuple[Tensor, Tensor]:
     """For each cell of float32 its first value's column, uint8, and the edge inside it as bits, int32."""
     first = np.arange(2**16, dtype=np.int64) << 15
     edges = np.array([_bits_of_smallest_not_below(edge) for edge in gradient_edges()])
@@ -233,16 +233,7 @@ def linear_counts(x: Tensor) -> tuple[Tensor, Tensor]:
     the values drift, and when it doubles, bins merge in pairs. The last column counts non-finite.
     """
     flat = x.flatten(1)
-    largest = torch.maximum(-flat.amin(dim=1), flat.amax(dim=1))
-    if not bool(largest.isfinite().all()):  # rare, and the mask costs more than all the rest
-        return _linear_counts_of_some(flat)
-    half_width = _power_of_two_not_below(largest)
-    column = _linear_column(flat, half_width)
-    return _count(column, LINEAR_BINS + 1), half_width
-
-
-def _linear_counts_of_some(flat: Tensor) -> tuple[Tensor, Tensor]:
-    finite = flat.isfinite()
+    finite = flat.isfinite()  # masked in any case: to ask whether all are would wait for the device
     shown = flat.where(finite, 0.0)
     half_width = _power_of_two_not_below(shown.abs().amax(dim=1))
     column = _linear_column(shown, half_width).where(finite, LINEAR_BINS)
@@ -263,4 +254,8 @@ def _linear_column(flat: Tensor, half_width: Tensor) -> Tensor:
 
 def _count(column: Tensor, columns: int) -> Tensor:
     """How often each column number occurs in each row of `column`, int64 [rows, columns]."""
-    return torch.stack([torch.bincount(row, minlength=columns) for row in column])
+    rows = len(column)
+    first = columns * torch.arange(rows, device=column.device)  # one call for all rows
+    return torch.bincount((column + first[:, None]).flatten(), minlength=rows * columns).view(
+        rows, columns
+    )

@@ -318,7 +318,7 @@ class Reader(_File):
 
     def steps(self, after: int = -1, until: int = MOST_STEP) -> list[Steps]:
         """Blocks of batch losses that begin above step `after`, up to `until`, oldest first."""
-        columns, some = "first, seconds, numbers", "first > ? AND first <= ?"
+        columns, some = "first, seconds, numbers, watched", "first > ? AND first <= ?"
         rows = self._rows(f"SELECT {columns} FROM steps WHERE {some} ORDER BY first", after, until)
         return [blobs.steps_of(row) for row in rows]
 

@@ -144,9 +144,10 @@ class Job:
 
     def commit(self) -> None:
         """Write all there is, with a sign of life."""
-        if self.recorder is not None:
-            self.recorder.flush()
-        self.writer.commit((self.pid, self.pid_started, self.step))
+        with self.recorder.meter if self.recorder is not None else contextlib.nullcontext():
+            if self.recorder is not None:
+                self.recorder.flush()
+            self.writer.commit((self.pid, self.pid_started, self.step))
         self.committed = time.monotonic()
 
 

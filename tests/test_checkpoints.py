@@ -194,6 +194,7 @@ def test_a_file_of_schema_1_is_brought_up_to_date_when_it_is_read():
     connection.execute("ALTER TABLE events DROP COLUMN at")
     connection.execute("DROP TABLE checkpoints")
     connection.execute("DROP TABLE kernel")
+    connection.execute("ALTER TABLE steps DROP COLUMN watched")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()
@@ -203,7 +204,7 @@ def test_a_file_of_schema_1_is_brought_up_to_date_when_it_is_read():
     fresh = runs.path(runs.create(small()))
     with store.Reader(file) as old, store.Reader(fresh) as new_one:
         columns = [
-            {row[1:4] for table in ("run", "events", "checkpoints")
+            {row[1:4] for table in ("run", "events", "checkpoints", "steps")
              for row in reader.connection.execute(f"PRAGMA table_info({table})")}
             for reader in (old, new_one)
         ]  # fmt: skip

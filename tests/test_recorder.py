@@ -1,11 +1,14 @@
 """Recording: on schedule, right to the last digit, and without a trace in the run."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from engine import data
+from engine.measures import OnHost
 from engine.network import ACTIVATIONS
 from engine.recorder import Recorder, epoch_is_recorded, is_recorded, phase_words
 from engine.records import (
@@ -285,6 +288,39 @@ def test_every_step_s_loss_is_handed_on_once_and_in_order():
     lengths = [len(block.loss) for block in blocks]
     assert firsts == [sum(lengths[:n]) for n in range(len(lengths))]
     assert sum(lengths) == 300
+
+
+class Slow(OnHost):
+    """Measures that take their time."""
+
+    SECONDS = 0.01
+
+    def begin(self, layers, weights):
+        time.sleep(self.SECONDS)
+        super().begin(layers, weights)
+
+
+def test_what_watching_takes_is_measured_in_the_run_itself():
+    spec = RunSpec(**(TINY | {"steps": 10}))
+    items = []
+    recorder = Recorder(spec, items.append)
+    recorder.measures = Slow()
+    train(prepared(spec), recorder)
+    blocks = [item for item in items if isinstance(item, Steps)]
+    assert blocks[-1].watched >= 10 * Slow.SECONDS, "each of the ten steps is recorded"
+    assert blocks[-1].watched < blocks[-1].seconds, "the rest of the time was training"
+    watched = [block.watched for block in blocks]
+    assert watched == sorted(watched)
+
+
+def test_a_run_that_goes_on_has_been_watched_before():
+    recorder = Recorder(RunSpec(**TINY), lambda item: None)
+    recorder.meter.seconds = 1.5
+    again = Recorder(RunSpec(**TINY), lambda item: None)
+    again.recall(7, recorder.memory(), CPU)
+    assert again.meter.seconds == 1.5
+    again.recall(7, {"since": 0, "previous": {}}, CPU)  # of an older version
+    assert again.meter.seconds == 0.0
 
 
 # -- layer by layer -----------------------------------------------------------------------------

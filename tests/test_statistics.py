@@ -44,7 +44,7 @@ def test_gradient_bins_agree_with_counting_by_hand(scale, flush):
     gradient[0].view(-1)[: len(special)] = torch.tensor(special)
     gradient[gradient.abs() < 1.2e-38] = 0  # what flushing leaves
     torch.set_flush_denormal(flush)
-    statistics._cells.cache_clear()
+    statistics.cells.cache_clear()
     try:
         counts = statistics.gradient_counts(gradient).tolist()
     finally:

@@ -137,6 +137,7 @@ def test_an_older_file_is_taken_in_and_brought_up_to_date(spoiled):
         *(f"ALTER TABLE events DROP COLUMN {column}" for column in ("change", "at")),
         "DROP TABLE checkpoints",
         "DROP TABLE kernel",
+        "ALTER TABLE steps DROP COLUMN watched",
         "PRAGMA user_version = 1",
     )
     before = old.read_bytes()
@@ -151,6 +152,7 @@ def test_a_file_of_schema_2_is_taken_in_with_records_of_the_rows_it_had(spoiled)
     old = spoiled(
         f"UPDATE records SET scalars = substr(scalars, 1, {rows_then})",
         "DROP TABLE kernel",
+        "ALTER TABLE steps DROP COLUMN watched",
         "PRAGMA user_version = 2",
     )
     run = transfer.imported(old)
@@ -159,6 +161,7 @@ def test_a_file_of_schema_2_is_taken_in_with_records_of_the_rows_it_had(spoiled)
         with store.Reader(runs.path(one)) as reader:
             found = reader.record(0).scalars
             assert reader.kernel() is None
+            assert all(math.isnan(block.watched) for block in reader.steps())
         assert found.shape == (len(STATISTICS), small().layers)
         assert np.isnan(found[OLD_STATISTICS:]).all()
         assert np.isfinite(found[ROW["delta_rms"]]).all()
