@@ -319,3 +319,68 @@ def test_a_deleted_contender_of_a_table_leaves_the_others(seeds):
         await feed.stop()
 
     alone(scenario())
+
+
+def test_what_is_looked_at_in_the_same_moment_reaches_a_viewer_together():
+    async def scenario():
+        at_once, viewer = hub.Round(), hub.Viewer()
+        with at_once.look():
+            with at_once.look():
+                viewer.offer("a", b"1", bytes)
+                at_once.offered([viewer])
+            assert not viewer.ready.is_set()
+            viewer.offer("b", b"2", bytes)
+            at_once.offered([viewer])
+        assert await viewer.take() == (b"1", b"2")
+
+    alone(scenario())
+
+
+def test_a_file_that_keeps_its_reader_waiting_holds_the_others_up_for_a_moment_only():
+    async def scenario():
+        at_once, viewer = hub.Round(), hub.Viewer()
+        with at_once.look():
+            viewer.offer("a", b"1", bytes)
+            at_once.offered([viewer])
+            assert await asyncio.wait_for(viewer.take(), 3) == (
+                b"1",
+            )  # while it is looked at still
+
+    alone(scenario())
+
+
+def test_a_viewer_of_several_busy_runs_gets_them_in_one_message(seeds):
+    async def scenario():
+        feed = hub_of(seeds, hub.Pace())
+        viewer = hub.Viewer()
+        for run in ("a", "c-c01-s01", "c-c01-s02"):
+            feed.join(viewer, run)
+        await taken(viewer, 3)
+        counts = []
+        for step in range(200, 290):
+            for run in ("a", "c-c01-s01", "c-c01-s02"):
+                append(seeds, step, run)
+            await asyncio.sleep(0.01)
+            if viewer.ready.is_set():
+                counts.append(len(viewer.taken()))
+        assert max(counts) == 3
+        await feed.stop()
+
+    alone(scenario())
+
+
+def test_a_crowd_is_sent_fewer_messages_and_each_of_it_the_same(library):
+    async def scenario():
+        feed = hub_of(library, hub.Pace())
+        crowd = [hub.Viewer() for _ in range(160)]
+        for viewer in crowd:
+            feed.join(viewer, "a")
+        first = [await viewer.take() for viewer in crowd]
+        assert {len(found) for found in first} == {1}
+        append(library, 128)
+        second = [await viewer.take() for viewer in crowd]
+        assert {id(frame) for found in second for frame in found} == {id(second[0][0])}
+        assert {viewer.rest for viewer in crowd} == {hub.Pace().crowded / 2}
+        await feed.stop()
+
+    alone(scenario())

@@ -251,3 +251,10 @@ def test_a_figure_that_cannot_be_is_refused_by_sentence(client, query, words):
     assert words in answer.json()["error"]
     elsewhere = {"origin": "http://evil.example"}
     assert client.get(f"/live/figure.html?{query}", headers=elsewhere).status_code == 403
+
+
+def test_who_looks_at_the_same_subjects_is_sent_the_same_bytes():
+    frame = frames.sentence("a", 1, "Nothing.")
+    one, two = (routes._message((frame, frame)) for _ in range(2))
+    assert one is two
+    assert frames.unpacked(one) == [frame, frame]

@@ -6,10 +6,10 @@ import made_up
 import numpy as np
 import pytest
 
-from engine import store
+from engine import outcomes, store
 from engine.errors import EngineError
 from engine.records import GRADIENT_BINS, LINEAR_BINS, ROW, STATISTICS
-from ui import cells, frames, histograms, numbers, summary, tables, theme, thinning, views
+from ui import cells, frames, histograms, numbers, tables, theme, thinning, views
 
 
 def append(path, *items, **columns):
@@ -235,12 +235,12 @@ def test_gradient_bins_are_cut_to_what_is_occupied_and_nothing_is_lost(running):
 
 def test_the_ratio_is_of_layer_1_over_the_last_hidden_layer():
     record = made_up.record(0, made_up.dying(8))
-    assert summary.ratio(record) == pytest.approx(1e-6)
-    assert summary.last_hidden(record) == 7
+    assert outcomes.gradient_ratio(record) == pytest.approx(1e-6)
+    assert outcomes.last_hidden(record) == 7
     early = made_up.record(0, made_up.dying(8), absent=(5, 6, 7))
-    assert summary.last_hidden(early) == 4
-    assert summary.ratio(early) == pytest.approx(1e-3)
-    assert summary.ratio(made_up.record(0, made_up.dying(8), frozen=(1,))) is None
+    assert outcomes.last_hidden(early) == 4
+    assert outcomes.gradient_ratio(early) == pytest.approx(1e-3)
+    assert outcomes.gradient_ratio(made_up.record(0, made_up.dying(8), frozen=(1,))) is None
 
 
 @pytest.mark.parametrize(

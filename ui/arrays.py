@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from engine.records import EPOCH_NUMBERS, ROW, Record
 from engine.spec import RunSpec
-from ui.cells import Heat, cells_of, signal_of
+from ui.cells import Heat
+from ui.looks import look
 from ui.theme import MARKS, PROFILE_RANGE
 from ui.thinning import Columns, Intervals
 
@@ -52,7 +53,7 @@ def profiles(when: str, record: Record | None, layers: int) -> Named:
     """What the profile by depth shows of a record, "now" or at the "start": both quantities."""
     gradient = signal = None
     if record is not None:
-        gradient, signal = cells_of([record])[0], signal_of(record)
+        gradient, signal = look(record).gradient, look(record).signal
     return profile(f"gradient_{when}", gradient, layers) | profile(f"signal_{when}", signal, layers)
 
 

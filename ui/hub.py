@@ -2,7 +2,8 @@
 
 A subject is what can be looked at, by its name: a run, the seeds of a configuration, a difference,
 a table (ui/subjects.py). The hub lives in the server's event loop; files are read in a thread. Each
-watched subject has a task of its own, so one whose file is damaged stops nothing but itself.
+watched subject has a task of its own, so one whose file is damaged stops nothing but itself. What
+is looked at at the same moment (ui/pace.py) reaches a viewer in one message.
 """
 
 import asyncio
@@ -10,12 +11,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from engine.errors import EngineError
 from ui import frames
+from ui.pace import USUAL, Pace
 from ui.views import Display, View
 
 T = TypeVar("T")
@@ -24,18 +27,7 @@ log = logging.getLogger(__name__)
 QUEUE = 4  # frames per viewer and subject that may wait to be sent
 LOOKS = 5  # at a view that is shown less often, in the time between two of its displays
 RECENT = 8  # frames kept for viewers that poll
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How often a subject is looked at, in seconds."""
-
-    tick: float = 0.2  # between two frames, at least; longer where the view says so
-    look: float = 0.05  # between two looks at whether a file changed: cheap, so a frame is fresh
-    check: float = 1.0  # between two looks at whether the worker lives
-    ended: float = 2.0  # between two looks at what has ended
-    retry: float = 1.0  # after a failure
-    idle: float = 30.0  # without viewers before a subject is let go
+HOLD = 0.05  # seconds that frames may wait for those of other subjects looked at in the same moment
 
 
 @dataclass(eq=False)
@@ -44,6 +36,9 @@ class Viewer:
 
     waiting: dict[str, deque[bytes]] = field(default_factory=dict)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    rest: float = (
+        0.0  # seconds between two messages, at least; what comes meanwhile is sent together
+    )
 
     def offer(self, subject: str, frame: bytes, snapshot: Callable[[], bytes]) -> None:
         """Queue a frame; where too many wait, drop them for one that makes up for all."""
@@ -52,23 +47,68 @@ class Viewer:
             queue.clear()
             frame = snapshot()
         queue.append(frame)
-        self.ready.set()
 
-    async def take(self) -> list[bytes]:
+    async def take(self) -> tuple[bytes, ...]:
         """Everything that waits, as soon as there is something."""
         await self.ready.wait()
+        return self.taken()
+
+    def taken(self) -> tuple[bytes, ...]:
+        """Everything that waits, now."""
         self.ready.clear()
-        taken = [frame for queue in self.waiting.values() for frame in queue]
+        found = tuple(frame for queue in self.waiting.values() for frame in queue)
         for queue in self.waiting.values():
             queue.clear()
-        return taken
+        return found
+
+
+class Round:
+    """Who has been offered something while subjects are looked at: told once all have been.
+
+    A message costs a socket more than the frames in it. One file that keeps its reader waiting
+    holds the others up by HOLD at most.
+    """
+
+    def __init__(self) -> None:
+        self._looking = 0
+        self._offered: set[Viewer] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """Somebody looks at a subject, and hands out what is new of it."""
+        self._looking += 1
+        try:
+            yield
+        finally:
+            self._looking -= 1
+            self._perhaps()
+
+    def offered(self, viewers: Iterable[Viewer]) -> None:
+        """Something waits for these."""
+        self._offered.update(viewers)
+        self._perhaps()
+
+    def _perhaps(self) -> None:
+        if not self._looking:
+            self._tell()
+        elif self._offered and self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(HOLD, self._tell)
+
+    def _tell(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        for viewer in self._offered:
+            viewer.ready.set()
+        self._offered.clear()
 
 
 class Watch:
     """One subject, read once for all its viewers."""
 
-    def __init__(self, subject: str, opener: Opener, pace: Pace):
-        self.subject, self.pace = subject, pace
+    def __init__(self, subject: str, opener: Opener, pace: Pace, round: Round):
+        self.subject, self.pace, self.round = subject, pace, round
         self._open = opener
         self.viewers: set[Viewer] = set()
         self.seq = 0
@@ -91,9 +131,9 @@ class Watch:
         """Read and hand out frames until nobody looks any more; returns in the same breath then."""
         while not self.idle:
             try:
-                if (display := await self._in_thread(self._look)) is not None:
-                    self._publish(display)
-                await asyncio.sleep(self._rest(display is not None))
+                begun = self.pace.clock()
+                is_new = await self._next()
+                await asyncio.sleep(self._rest(is_new, begun))
             except EngineError as error:
                 self._tell(str(error))
                 await asyncio.sleep(self.pace.ended)
@@ -101,6 +141,16 @@ class Watch:
                 log.exception("%s cannot be shown; trying again", self.subject)
                 self._tell("This cannot be shown just now; trying again.")
                 await asyncio.sleep(self.pace.retry)
+
+    async def _next(self) -> bool:
+        """Look once, and hand out what there is to show; whether there was anything new."""
+        # Opening a file may take a second: that, nobody waits for.
+        together = nullcontext() if self._view is None or self._error else self.round.look()
+        with together:
+            display = await self._in_thread(self._look)
+            if display is not None:
+                self._publish(display)
+        return display is not None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         def alone() -> T:
@@ -133,12 +183,12 @@ class Watch:
         self._checked = time.monotonic()
         return self._view.check()
 
-    def _rest(self, is_new: bool) -> float:
+    def _rest(self, is_new: bool, begun: float) -> float:
         """Seconds until the next look: after a frame longer than after nothing."""
         every = self._view.every if self._view else 0.0
         if is_new:
-            return max(self.pace.tick, every)
-        return self._wait(max(self.pace.look, every / LOOKS))
+            return self.pace.until_next(self.pace.between(every, len(self.viewers)), begun)
+        return self._wait(self.pace.until_next(max(self.pace.look, every / LOOKS), begun))
 
     def _wait(self, seconds: float) -> float:
         return self.pace.ended if self._view is not None and self._view.ended else seconds
@@ -162,8 +212,11 @@ class Watch:
 
     def _hand_out(self, frame: bytes) -> None:
         self.recent.append((self.seq, frame))
+        rest = self.pace.tick_for(len(self.viewers)) / 2
         for viewer in self.viewers:
+            viewer.rest = rest
             viewer.offer(self.subject, frame, self.snapshot)
+        self.round.offered(self.viewers)
         self.first_frame.set()
 
     def snapshot(self) -> bytes:
@@ -197,8 +250,8 @@ class Hub:
     find  subject -> what opens its view; raises EngineError, and is quick
     """
 
-    def __init__(self, find: Callable[[str], Opener], pace: Pace = Pace()):
-        self._find, self._pace = find, pace
+    def __init__(self, find: Callable[[str], Opener], pace: Pace = USUAL):
+        self._find, self._pace, self._round = find, pace, Round()
         self._watches: dict[str, Watch] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -218,7 +271,7 @@ class Hub:
         """The watch of a subject, begun if need be. Raises EngineError where there is no such."""
         watch = self._watches.get(subject)
         if watch is None:
-            watch = Watch(subject, self._find(subject), self._pace)
+            watch = Watch(subject, self._find(subject), self._pace, self._round)
             self._watches[subject] = watch
             self._tasks[subject] = asyncio.create_task(self._keep(watch), name=f"watch {subject}")
         watch.last_asked = time.monotonic()
@@ -239,6 +292,7 @@ class Hub:
         except EngineError as error:
             frame = frames.sentence(subject, 0, str(error))
             viewer.offer(subject, frame, lambda: frame)
+            viewer.ready.set()
             return
         watch.viewers.add(viewer)
         self.again(viewer, subject)
@@ -249,6 +303,7 @@ class Hub:
         if watch is not None and viewer in watch.viewers and watch.seq:
             viewer.waiting.pop(subject, None)
             viewer.offer(subject, watch.snapshot(), watch.snapshot)
+            viewer.ready.set()
 
     def leave(self, viewer: Viewer) -> None:
         """The viewer is gone."""

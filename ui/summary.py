@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from engine.outcomes import gradient_ratio as ratio
-from engine.outcomes import last_hidden
-from engine.records import ROW, Event, Record
+from engine.records import ROW, Event
 from engine.steering import read_json, short
 from engine.store import FAILED, FINISHED, OPEN, PAUSED, QUEUED, RUNNING, STOPPED
-from ui import histograms
-from ui.cells import marks, signal_of
-from ui.numbers import NONE, duration, number, power, share
-from ui.theme import MARKS
+from ui.histograms import KINDS
+from ui.looks import Look, look
+from ui.numbers import NONE, duration, number, share
 
 if TYPE_CHECKING:
     from ui.views import RunView
@@ -21,13 +17,12 @@ if TYPE_CHECKING:
 #: Kinds of events that are lines in the charts.
 LINES = frozenset({"phase", "change", "stop", "branch"})
 PACE_SECONDS = 3.0  # of training over which steps per second are averaged
-_WORD = dict(MARKS.values())
 Tile = dict[str, str]
 
 
 def header(view: RunView) -> dict[str, Any]:
     """Everything a viewer is told beside the arrays; JSON."""
-    info, now = view.info, words_by_layer(view.newest)
+    info, now = view.info, look(view.newest) if view.newest else None
     return {
         "run": info.id,
         "title": info.title,
@@ -91,12 +86,13 @@ def tiles(view: RunView) -> list[Tile]:
 
 def _ratio(view: RunView) -> tuple[str, str, str]:
     record = view.newest
-    top = last_hidden(record) if record else view.info.spec.depth
-    value = ratio(record)
+    now = look(record) if record else None
+    top = now.top if now else view.info.spec.depth
+    value = now.ratio if now else None
     frozen = record is not None and record.scalars[ROW["frozen"], 0] == 1
     title = (
         f"Gradient RMS of layer 1 over that of layer {top}, the last hidden one. "
-        f"The same for the back-propagated signal dL/dz: {number(ratio(record, 'delta_rms'))}. "
+        f"The same for the back-propagated signal dL/dz: {number(now.signal_ratio if now else None)}. "
         "Near 1: the gradient arrives; far below 1: it vanishes; far above 1: it explodes."
     )
     words = "layer 1 frozen" if frozen and value is None else number(value)
@@ -190,14 +186,15 @@ def layer_names(layers: int) -> list[str]:
     return [*(str(layer) for layer in range(1, layers)), "out"]
 
 
-def _texts(view: RunView, now: list[str]) -> dict[str, Any]:
-    notes = histograms.notes(view.newest)
+def _texts(view: RunView, now: Look | None) -> dict[str, Any]:
+    start = look(view.first) if view.first else None
+    notes = now.notes if now else {kind: [] for kind in KINDS}
     return {
         "layer_names": layer_names(view.info.spec.layers),
-        "gradient_now_words": now,
-        "gradient_start_words": words_by_layer(view.first),
-        "signal_now_words": signal_by_layer(view.newest),
-        "signal_start_words": signal_by_layer(view.first),
+        "gradient_now_words": now.gradient_words if now else [],
+        "gradient_start_words": start.gradient_words if start else [],
+        "signal_now_words": now.signal_words if now else [],
+        "signal_start_words": start.signal_words if start else [],
         **{f"{kind}_notes": found for kind, found in notes.items()},
         **{f"{kind}_aside": _aside(found) for kind, found in notes.items()},
     }
@@ -218,47 +215,17 @@ def _aside(notes: list[str]) -> str:
     return "; ".join(told) + (f"; and {rest} more" if rest else "")
 
 
-def words_by_layer(record: Record | None) -> list[str]:
-    """The gradient RMS of each layer in words: "8.13·10⁻⁶", "exactly 0", "frozen"."""
-    if record is None:
-        return []
-    codes = marks(record.scalars[None])[0]
-    return [
-        _words(float(rms), int(code))
-        for rms, code in zip(record.scalars[ROW["grad_rms"]], codes, strict=True)
-    ]
-
-
-def signal_by_layer(record: Record | None) -> list[str]:
-    """The signal's RMS, dL/dz, of each layer in words."""
-    if record is None:
-        return []
-    codes = signal_of(record)[1]
-    return [
-        _words(float(rms), int(code))
-        for rms, code in zip(record.scalars[ROW["delta_rms"]], codes, strict=True)
-    ]
-
-
-def _words(rms: float, code: int) -> str:
-    measured = math.isfinite(rms) and rms > 0 and _WORD.get(code) != _WORD[MARKS["nonfinite"][0]]
-    value = power(math.log10(rms)) if measured else ""
-    return ", ".join(part for part in (value, _WORD.get(code, "")) if part)
-
-
-def _alt(view: RunView, now: list[str]) -> dict[str, str]:
+def _alt(view: RunView, now: Look | None) -> dict[str, str]:
     """Numbers for the charts' alternative texts."""
-    record, signal = view.newest, signal_by_layer(view.newest)
-    top = last_hidden(record) if record else view.info.spec.depth
-    end = view.newest_epoch
+    top, end = now.top if now else view.info.spec.depth, view.newest_epoch
     return {
         "step": f"{view.step:,}",
-        "bottom": now[0] if now else "not measured yet",
-        "top": now[top - 1] if now else "not measured yet",
-        "signal_bottom": signal[0] if signal else "not measured yet",
-        "signal_top": signal[top - 1] if signal else "not measured yet",
+        "bottom": now.gradient_words[0] if now else "not measured yet",
+        "top": now.gradient_words[top - 1] if now else "not measured yet",
+        "signal_bottom": now.signal_words[0] if now else "not measured yet",
+        "signal_top": now.signal_words[top - 1] if now else "not measured yet",
         "top_layer": str(top),
-        "ratio": number(ratio(record)),
+        "ratio": number(now.ratio if now else None),
         "loss": number(view.newest_loss),
         "train": share(end.train_accuracy if end else None),
         "validation": share(end.validation_accuracy if end else None),
