@@ -33,7 +33,7 @@ class Past(store.Reader):
     def steps_until(self, step: int) -> list[Steps]:
         """The newest blocks of batch losses that begin at or before a step, oldest first."""
         rows = self._rows(
-            "SELECT first, seconds, numbers FROM steps WHERE first <= ? ORDER BY first DESC LIMIT ?",
+            "SELECT first, seconds, numbers, watched FROM steps WHERE first <= ? ORDER BY first DESC LIMIT ?",
             step,
             _BLOCKS,
         )
