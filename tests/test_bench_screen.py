@@ -44,7 +44,7 @@ def family(process):
 def reported(part, *arguments):
     """What a benchmark prints, field by field; each field of its part is there."""
     process = bench(*arguments)
-    printed, said = process.communicate(timeout=280)
+    printed, said = process.communicate(timeout=560)
     assert process.returncode == 0, said
     fields = json.loads(printed)["fields"]
     assert list(fields) == [field.name for field in of_part(part)]
@@ -55,6 +55,7 @@ def reported(part, *arguments):
 
 
 @pytest.mark.browser
+@pytest.mark.timeout(600)
 def test_the_screen_is_measured_and_every_field_reported():
     if chromium() is None:
         skip_or_fail("no Chromium is installed here")
@@ -116,24 +117,6 @@ def test_viewers_read_the_headers_of_a_message_s_frames_as_the_browser_does():
     sent.append(frames.sentence("c", 2, "Gone."))
     read = list(headers(frames.packed(sent)))
     assert read == [frames.decode(frame)[0] for frame in sent]
-
-
-def test_the_made_up_long_run_is_recorded_when_a_run_records(tmp_path):
-    from engine.recorder import epoch_is_recorded, is_recorded
-
-    file = recorders.file_of(tmp_path / "long.sqlite", 3000)
-    assert [path.name for path in tmp_path.iterdir()] == [file.name], "a log lies beside it"
-    every = recorders.SPEC.steps_per_epoch
-    wanted = [
-        step
-        for step in range(3000)
-        if is_recorded(step) or ((step + 1) % every == 0 and epoch_is_recorded((step + 1) // every))
-    ]
-    with store.Reader(file) as reader:
-        assert [record.step for record in reader.records()] == wanted
-        assert sum(len(block.loss) for block in reader.steps()) == 3000
-        assert len(reader.epochs()) == 3000 // every
-        assert reader.run().status == store.FINISHED
 
 
 def test_recorders_go_on_until_they_are_ended(home):

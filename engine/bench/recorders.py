@@ -141,38 +141,12 @@ def finished(commits: int) -> str:
         for _, items in itertools.islice(batches(), commits):
             for item in items:
                 writer.add(item)
-        _end(writer, commits * STRIDE)
+        step = commits * STRIDE
+        writer.commit((1, 1.0, step))
+        words = f"Finished after {step} steps."
+        writer.update(status=store.FINISHED, sentence=words, started=time.time(), ended=time.time())
+        writer.fold()
     return run
-
-
-def file_of(path: Path, steps: int) -> Path:
-    """A finished made-up run of so many steps, recorded when a run records; a file by itself."""
-    from engine.recorder import epoch_is_recorded, is_recorded  # brings torch
-
-    made, every = looks(SPEC.layers), SPEC.steps_per_epoch
-    store.create(path, title="Made up", spec=SPEC)
-    with store.Writer(path) as writer:
-        writer.add(KERNEL)
-        for step in range(steps):
-            ends = (step + 1) % every == 0
-            if is_recorded(step) or (ends and epoch_is_recorded((step + 1) // every)):
-                looked = made[step % LOOKS]
-                writer.add(replace(looked, step=step, epoch=step // every, seconds=step * SECONDS))
-            if step % STRIDE == 0:
-                writer.add(_losses(step))
-            if ends:
-                writer.add(_epoch_end((step + 1) // every))
-            if len(writer.waiting) > 5000:
-                writer.commit()
-        _end(writer, steps)
-    return path
-
-
-def _end(writer: store.Writer, steps: int) -> None:
-    writer.commit((1, 1.0, steps))
-    words = f"Finished after {steps} steps."
-    writer.update(status=store.FINISHED, sentence=words, started=time.time(), ended=time.time())
-    writer.fold()
 
 
 class Recorders(Program):

@@ -4,6 +4,7 @@ Every field comes with a number or with a sentence why there is none. One part t
 other with it, and whatever was started is ended.
 """
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +18,11 @@ from engine.bench import visits
 from engine.bench.asked import Asked
 from engine.bench.chromium import Server, cores, ended_by_signals, lacks, own_library, pin
 from engine.bench.fields import of_part
-from engine.bench.recorders import Recorders, file_of
+from engine.bench.million import MILLION, TRAINED, million_file
+from engine.bench.recorders import Recorders
 from engine.bench.report import Result, middle, without
 from engine.bench.screen_fields import LIVE_RUNS, PAGES, VIEWERS
-from engine.bench.viewers import Seen, Watching, watch
+from engine.bench.viewers import NOTHING_CAME, Seen, Watching, watch
 from engine.bench.visits import Visit
 from engine.data_sets import default_data
 from engine.errors import EngineError
@@ -32,7 +34,8 @@ WATCH_S = 12.0  # and by so many viewers
 BEGUN = 64  # steps from which on a run is recorded ever more rarely
 EPOCHS = 10_000  # a run that does not end by itself
 FULL_HZ, OLDEST_S = 1.9, 0.3  # 2 Hz, give or take; what `viewers_at_2_hz` asks of the age's p95
-QUICK_VIEWERS = 2
+QUICK_VIEWERS, QUICK_MILLION, QUICK_TRAINED = 2, 3000, 60
+QUICK_SPEC = {"data": "digits", "depth": 3, "width": 16}
 Measure = Callable[[], Iterator[Result]]
 
 
@@ -111,7 +114,7 @@ def _live(asked: Asked, context: Any, server: Server, count: int) -> Iterator[Re
     with Visit(context, server) as visit, ExitStack() as after:
         names = _started(count, after)
         visit.open(f"?run={names[0]}" if count == 1 else f"compare?runs={','.join(names)}")
-        visit.wait_for_charts(BEGUN)
+        visit.wait_for_charts(1 if asked.quick else BEGUN)
         visit.page.wait_for_timeout(200 * seconds)
         seen = visit.watched(seconds)
         memory = server.megabytes()
@@ -119,7 +122,7 @@ def _live(asked: Asked, context: Any, server: Server, count: int) -> Iterator[Re
     drawn += ", records made up" if count > 2 else f", data {default_data()}"
     yield Result(name=f"newest_p50_s_{count}_runs", value=seen.delay(0.5), note=drawn)
     yield Result(name=f"newest_p95_s_{count}_runs", value=seen.delay(0.95))
-    busy = f"{seen.task_s / seconds:.0%} of its time"
+    busy = f"{seen.task_s / seconds:.0%} of a core"
     each = 1000 * seen.task_s / seen.drawings
     yield Result(name=f"main_thread_ms_{count}_runs", value=each, note=busy)
     yield Result(name=f"charts_kept_{count}_runs", value=seen.kept)
@@ -148,12 +151,7 @@ def _started(count: int, after: ExitStack) -> list[str]:
 
 def _pages(asked: Asked, context: Any, server: Server, folder: Path) -> Iterator[Result]:
     """A short and a long run in turn, each time one that the server has not read before; and again."""
-    asked.say("making a run of 10^6 steps")
-    long = 5000 if asked.quick else 1_000_000
-    files = {
-        "thousand": file_of(folder / f"short{store.SUFFIX}", 1000),
-        "million": file_of(folder / f"long{store.SUFFIX}", long),
-    }
+    files = _short_and_long(asked, folder)
     found: dict[str, list[float]] = {}
     with Visit(context, server) as visit:
         if not asked.quick:  # the first time the browser itself learns the page
@@ -169,6 +167,20 @@ def _pages(asked: Asked, context: Any, server: Server, folder: Path) -> Iterator
     for end in ("page", "page_again"):
         short, much = (results[f"{name}_{end}_ms"].value or 0.0 for name in files)
         yield Result(name=f"million_over_thousand_{end}", value=much / short if short else None)
+
+
+def _short_and_long(asked: Asked, folder: Path) -> dict[str, Path]:
+    """Finished runs of 10^3 and of 10^6 steps, with records of a real run of the published size."""
+    spec = {"data": default_data(), "device": "cpu"} | (QUICK_SPEC if asked.quick else {})
+    files = {}
+    for name, steps in {
+        "thousand": 1000,
+        "million": QUICK_MILLION if asked.quick else MILLION,
+    }.items():
+        asked.say(f"making a run of {steps:,} steps")
+        files[name] = folder / f"{name}{store.SUFFIX}"
+        million_file(files[name], spec, steps, QUICK_TRAINED if asked.quick else TRAINED)
+    return files
 
 
 def _copied(file: Path) -> str:
@@ -241,4 +253,5 @@ def _told_of(name: str, seen: Seen, watching: Watching) -> Iterator[Result]:
         "bytes_per_viewer_s": (seen.bytes / each, ""),
     }
     for field, (value, note) in values.items():
-        yield Result(name=f"{name}_{field}", value=value, note=note)
+        told = note if math.isfinite(value) else NOTHING_CAME
+        yield Result(name=f"{name}_{field}", value=value, note=told)

@@ -13,7 +13,7 @@ from engine.bench.chromium import Program, Server, ended_by_signals, lacks, own_
 from engine.bench.fields import of_part
 from engine.bench.recorders import Recorders, finished
 from engine.bench.report import Result, without
-from engine.bench.viewers import Seen, Watching
+from engine.bench.viewers import NOTHING_CAME, Seen, Watching
 from engine.errors import EngineError
 
 FINISHED, QUICK_FINISHED = 50, 3  # runs in the library
@@ -41,7 +41,9 @@ def measure(asked: Asked) -> Iterator[Result]:
     yield from _grown(samples)
     watching = QUICK_VIEWERS if asked.quick else VIEWERS
     yield Result(name="soak_hz", value=seen.messages / (seen.seconds * watching))
-    yield Result(name="soak_age_p95_s", value=seen.age(0.95))
+    yield Result(
+        name="soak_age_p95_s", value=seen.age(0.95), note="" if seen.ages else NOTHING_CAME
+    )
     words = f"{len(samples)} looks at the server, {watching} viewers"
     yield Result(name="soak_minutes", value=seen.seconds / 60, note=words)
 

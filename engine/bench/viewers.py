@@ -6,6 +6,7 @@ what `Seen` has, and ends when its stdin closes. It runs in a process of its own
 
 import asyncio
 import json
+import math
 import os
 import struct
 import sys
@@ -22,6 +23,7 @@ from engine.bench.chromium import Program, pin
 
 AT_ONCE = 20  # connections that are being made at a time
 SETTLE_S = 3.0  # after the last viewer has had everything
+NOTHING_CAME = "No frame of the run came while it was watched."
 MEASURED_AT = "measured_at"  # of a header: ms since 1970
 
 
@@ -50,8 +52,12 @@ class Seen:
     ages: list[float] = field(default_factory=list)  # seconds, sorted: a run's frame, as it came
 
     def age(self, share: float) -> float:
-        """Age that this share of the frames did not exceed, in seconds."""
-        return self.ages[min(len(self.ages) - 1, int(share * len(self.ages)))]
+        """Age that this share of the frames did not exceed, in seconds; NaN where none came."""
+        return (
+            math.nan
+            if not self.ages
+            else self.ages[min(len(self.ages) - 1, int(share * len(self.ages)))]
+        )
 
 
 def watch(watching: Watching) -> Seen:

@@ -134,7 +134,7 @@ class Visit:
     def watched(self, seconds: float) -> Drawn:
         """Look at what is shown for a while."""
         measures = self.page.context.new_cdp_session(self.page)
-        measures.send("Performance.enable")
+        measures.send("Performance.enable", {"timeDomain": "threadTicks"})  # CPU, not the wall
         marked = self.page.evaluate(MARK)
         before = _task_s(measures)
         found = self.page.evaluate(DRAWINGS, 1000 * seconds)
