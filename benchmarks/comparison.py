@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
-from speed import Row, table, write_section  # noqa: E402
+from sections import Row, table, write_section  # noqa: E402
 
 RUNS = 6  # live, on one page
 SEEDS, RECORDS = 20, 1000

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
-from speed import Row, table, write_section  # noqa: E402
+from sections import Row, table, write_section  # noqa: E402
 
 TIMES = 9
 HEAD = "\n## Library\n\nMade by `python benchmarks/library.py --write`.\n\n"

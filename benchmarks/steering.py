@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from speed import Row, in_a_process_of, table, write_section  # noqa: E402
+from sections import Row, in_a_process_of, table, write_section  # noqa: E402
 
 from engine.runs import SAME_BITS  # noqa: E402
 

@@ -19,7 +19,7 @@ MODULES = sorted(
     path.relative_to(ROOT)
     for path in [
         ROOT / "app.py",
-        *(p for d in ("engine", "ui", "pages") for p in (ROOT / d).glob("*.py")),
+        *(p for d in ("engine", "ui", "pages") for p in (ROOT / d).rglob("*.py")),
     ]
     if path.name != "__init__.py"
 )

@@ -20,6 +20,7 @@ class Bare:
     def __init__(self, spec: RunSpec):
         before = torch.get_rng_state()
         run = trainer.prepare(spec, *data.load(spec), torch.device(spec.device))
+        self.drawn = torch.get_rng_state()  # its own stream of random numbers, from epoch to epoch
         self.network = _plain(spec)
         self.network.load_state_dict(
             dict(zip(self.network.state_dict(), run.network.state_dict().values(), strict=True))
@@ -32,7 +33,6 @@ class Bare:
         self.batch_size = spec.batch_size
         self.optimizer = OPTIMIZERS[spec.optimizer](list(self.network.parameters()), spec)
         self.loss_of = nn.CrossEntropyLoss()
-        self.drawn = torch.get_rng_state()  # its own stream of random numbers, from epoch to epoch
         torch.set_rng_state(before)
 
     def epoch(self) -> None:

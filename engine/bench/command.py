@@ -10,6 +10,7 @@ from engine.bench import report
 from engine.bench.asked import Asked, checked
 from engine.bench.fields import Part, of_part
 from engine.bench.report import Result
+from engine.bench.setting import data_words
 from engine.errors import SpecError
 from engine.shell import Json, err, out, print_json, refusing
 
@@ -63,6 +64,8 @@ def measure_speed(
         asked = Asked(quick=quick, only=checked(only or ()), minutes=minutes)
         found = {part: list(results(part, asked)) for part in parts}
     about = report.machine()
+    if "engine" in parts:
+        about["data"] = data_words(quick=quick)
     everything = [result for part in parts for result in found[part]]
     if as_json:
         print_json(report.as_json(everything, about, quick=quick))

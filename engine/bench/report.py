@@ -152,9 +152,10 @@ def machine() -> dict[str, Any]:
 def machine_words(about: dict[str, Any]) -> str:
     """The same as a sentence."""
     packages = ", ".join(f"{name} {about[name]}" for name in PACKAGES)
+    data = f"; trained on {about['data']}" if about.get("data") else ""
     return (
         f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, {about['system']}, "
-        f"Python {about['python']}, {packages}; {about['date']}."
+        f"Python {about['python']}, {packages}; {about['date']}{data}."
     )
 
 
