@@ -241,3 +241,25 @@ def test_a_run_deleted_while_it_is_compared_is_told_by_sentence(tmp_path):
     (tmp_path / "b.sqlite").unlink()
     with pytest.raises(EngineError, match="deleted"):
         view.refresh()
+
+
+@pytest.mark.parametrize("contender", ["a", "c-c01"])
+def test_what_a_difference_reads_of_a_contender_is_its_heatmap_and_all_of_that(tmp_path, contender):
+    for run, seed in (("a", 0), ("c-c01-s01", 1), ("c-c01-s02", 2)):
+        made_up.run_file(tmp_path / f"{run}.sqlite", made_up.sigmoid_items(60 + seed), seed=seed)
+    whole, lean = (opened(tmp_path, contender) for _ in range(2))
+    view = subjects.opener(f"difference:step:{contender}:a", folders.library(tmp_path))().a
+    lean.read_heat_only()
+    for run in ("a", "c-c01-s01", "c-c01-s02"):
+        append(tmp_path / f"{run}.sqlite", made_up.record(96, made_up.dying(8)))
+    for one in (whole, lean, view):
+        assert one.refresh()
+    for name in ("steps", "seconds", "log10", "marks"):
+        expected = getattr(whole.heat(), name)
+        assert len(expected) > 30
+        np.testing.assert_array_equal(getattr(lean.heat(), name), expected)
+        np.testing.assert_array_equal(getattr(view.heat(), name), expected)
+    if contender == "a":
+        assert (view.newest, len(view.curve.start), view.findings) == (None, 0, ())
+    for one in (whole, lean, view):
+        one.close()

@@ -13,7 +13,7 @@ KEYS = {"records": "steps", "curve": "curve_steps", "epochs": "epoch_steps"}
 
 
 def cut(columns: Mapping[str, Any], since: int = 0, until: int | None = None) -> dict[str, Any]:
-    """The columns of views.Display with the rows and events of steps `since` to `until`, both included."""
+    """The columns of display.Display with the rows and events of steps `since` to `until`, both included."""
     last = np.inf if until is None else until
     rows = {
         axis: slice(

@@ -15,9 +15,10 @@ from engine.spec import RunSpec
 from engine.store import FINISHED, RUNNING
 from ui.arrays import Named
 from ui.cells import Heat
+from ui.display import Display, grown
 from ui.summary import layer_names
 from ui.theme import DIFFERENCE_DOMAIN, DIFFERENCE_MARKS, MARKS
-from ui.views import ContenderView, Display, grown
+from ui.views import ContenderView
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint8]
@@ -57,6 +58,8 @@ class DifferenceView:
 
     def __init__(self, subject: str, align: str, a: ContenderView, b: ContenderView):
         self.subject, self.align, self.a, self.b = subject, align, a, b
+        for side in (a, b):  # losses, histograms and a diagnosis are nothing to it
+            side.read_heat_only()
 
     @property
     def every(self) -> float:

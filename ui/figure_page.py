@@ -14,9 +14,10 @@ from engine.errors import RunError
 from ui import bindings, comparison, figures, links, moments, theme
 from ui.bindings import PLACES, SYMBOLS, Options, Side
 from ui.cuts import cut
+from ui.display import Display
 from ui.predictions import predictions
 from ui.subjects import opener
-from ui.views import Display, Library
+from ui.views import Library
 
 Words = dict[str, Any]
 _CONFIG = {"displaylogo": False, "responsive": True}

@@ -1,6 +1,6 @@
 """Named arrays -> Plotly figures, each drawn here and filled in the browser by the same rules. Pure.
 
-Every trace says in `meta` where its data comes from, by the names of `views.Display`:
+Every trace says in `meta` where its data comes from, by the names of `display.Display`:
 
     fill   attribute -> name, or {"of": name, "as": how, ...}; how is a key of bindings.HOW
     shown  a binding; the trace is drawn only where it holds anything

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ui.views import Display
+from ui.display import Display
 
 _ALIGN = 8  # a typed array in a browser must begin at a multiple of its item's size
 NOTHING = Display()
@@ -62,6 +62,8 @@ def same_rows(old: NDArray[Any] | None, new: NDArray[Any]) -> int:
 
 def _equal(old: NDArray[Any] | None, new: NDArray[Any]) -> bool:
     """Bit-equal: a NaN that stays is no change."""
+    if old is new:  # what does not change is made once
+        return True
     if old is None or old.shape != new.shape or old.dtype != new.dtype:
         return False
     return old.tobytes() == new.tobytes()

@@ -16,8 +16,9 @@ from engine.store import RunInfo
 from ui import arrays, diagnosed, histograms, overlay, states, summary
 from ui.arrays import Named
 from ui.cells import Heat
+from ui.display import Display, grown
 from ui.pool import Pool
-from ui.views import Display, Library, RunView, grown
+from ui.views import Library, RunView
 
 EVERY = 0.5  # seconds between two displays of several seeds: sorting them costs some milliseconds
 #: A seed belongs to "now" once it has got so far of what the first has: of seeds that train side by
@@ -35,6 +36,7 @@ class GroupView:
         self.views: dict[str, RunView] = {}
         self.unreadable: dict[str, str] = {}  # run -> sentence
         self.place = 0
+        self._only_heat = False
         self._pool = Pool()
         self._list()
         if not self.views:
@@ -123,6 +125,8 @@ class GroupView:
             view.close()
             self.unreadable[run] = f"Run {run} has another configuration than the first seed."
             return
+        if self._only_heat:
+            view.read_heat_only()
         self._pool.generation += 1
         self.views[run] = view
         self._refresh(run)
@@ -131,6 +135,12 @@ class GroupView:
         """Let go of all files."""
         for view in self.views.values():
             view.close()
+
+    def read_heat_only(self) -> None:
+        """From now on read no more than `heat` needs: nothing else is asked of it."""
+        self._only_heat = True
+        for view in self.views.values():
+            view.read_heat_only()
 
     def heat(self) -> Heat:
         """The medians of the gradient by layer and step."""

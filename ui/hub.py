@@ -18,8 +18,9 @@ from typing import TypeVar
 
 from engine.errors import EngineError
 from ui import frames
+from ui.display import Display
 from ui.pace import USUAL, Pace
-from ui.views import Display, View
+from ui.views import View
 
 T = TypeVar("T")
 Opener = Callable[[], View]  # reads files; called in a thread, and again after a failure
@@ -186,7 +187,8 @@ class Watch:
     def _rest(self, is_new: bool, begun: float) -> float:
         """Seconds until the next look: after a frame longer than after nothing."""
         every = self._view.every if self._view else 0.0
-        if is_new:
+        is_awaited = self._shown.header.get("drawn_step", 0) is None  # its first numbers, that is
+        if is_new and not is_awaited:
             return self.pace.until_next(self.pace.between(every, len(self.viewers)), begun)
         return self._wait(self.pace.until_next(max(self.pace.look, every / LOOKS), begun))
 

@@ -15,9 +15,10 @@ from engine.findings import Finding
 from engine.records import EpochEnd, Event, Record, Steps
 from engine.run_info import RunInfo
 from ui import arrays, diagnosed, frames, histograms, summary
+from ui.display import Display
 from ui.overlay import Asked
 from ui.predictions import predictions
-from ui.views import Display, RunView
+from ui.views import RunView
 
 KEPT = 128  # moments as bytes; one of a network of 100 layers has 200 kB
 _BLOCKS = 50  # of batch losses: as many as a running run's pace is taken from

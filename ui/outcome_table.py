@@ -16,9 +16,10 @@ from engine.outcomes import COLUMNS, Measure
 from engine.store import FINISHED, RUNNING
 from ui import outcome_rows
 from ui.contrast import short
+from ui.display import Display
 from ui.numbers import duration
 from ui.outcome_rows import Contender, Line
-from ui.views import Display, Library
+from ui.views import Library
 
 EVERY = 1.0  # seconds between two displays
 _HEAD = [{"name": name, "title": c.title, "help": c.help} for name, c in COLUMNS.items()]

@@ -1,18 +1,15 @@
 """A run's file -> named arrays, read once for all who look. numpy only; tables are in ui/tables.py.
 
-`RunView` reads what is new and holds a bounded part of it; `Display` is what one moment of it
-looks like: words for people and named arrays. Figures and the browser know the arrays by name.
-Whatever else can be looked at (the seeds of one configuration, the difference of two runs, a
+`RunView` reads what is new and holds a bounded part of it. Whatever else can be looked at (the seeds of one configuration, the difference of two runs, a
 table) is a `View` as well, in a module of its own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine import store
 from engine.errors import StoreError
@@ -25,6 +22,7 @@ from ui import arrays, diagnosed, histograms, overlay, states, summary
 from ui.arrays import Named
 from ui.cells import Heat, cells_of
 from ui.damage import told_as_damage
+from ui.display import Display, grown
 from ui.overlay import Asked, Theory
 from ui.predictions import Ask, predictions
 from ui.thinning import Columns, Intervals
@@ -32,22 +30,6 @@ from ui.thinning import Columns, Intervals
 #: Most columns of a heatmap, points of a curve, epochs. More would not be seen: a chart is some
 #: 500 to 1,500 pixels wide.
 LIMIT = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Display:
-    """What a run looks like at one moment."""
-
-    header: dict[str, Any] = field(default_factory=dict)  # words and numbers; JSON
-    arrays: Named = field(default_factory=dict)
-    grows: dict[str, str] = field(default_factory=dict)  # array -> what its first axis counts
-    identity: dict[str, NDArray[Any]] = field(default_factory=dict)  # axis -> what each row is
-
-    def columns(self) -> dict[str, Any]:
-        """All that figures draw from, by name: arrays, texts, the step and the events; what grows."""
-        plain = ("step", "events", "steps_per_epoch")
-        told = {name: self.header[name] for name in plain if name in self.header}
-        return {**self.arrays, **self.header.get("texts", {}), **told, "grows": self.grows}
 
 
 class View(Protocol):
@@ -83,6 +65,9 @@ class ContenderView(View, Protocol):
 
     def heat(self) -> Heat:
         """The gradient by layer and step."""
+
+    def read_heat_only(self) -> None:
+        """From now on read no more than `heat` needs: nothing else is asked of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +119,7 @@ class RunView:
         self.asked = Asked(predict)
         self.place = 0
         self._fresh = True
+        self._only_heat = False
         self._heat: Heat | None = None
         self._rested: tuple[int, ...] | None = None
         layers = self.info.spec.layers
@@ -146,6 +132,7 @@ class RunView:
         self.pace: list[tuple[float, int]] = []  # seconds of training and steps, lately
         self.first: Record | None = None
         self._start: Named | None = None  # its profiles
+        self._overlay: tuple[object, Named, dict[str, Any]] = (None, {}, {})
         self.newest: Record | None = None
         self.newest_epoch: EpochEnd | None = None
         self.newest_loss: float | None = None
@@ -191,17 +178,28 @@ class RunView:
             version = self.reader.connection.execute("PRAGMA data_version").fetchone()[0]
             if version == self._last["version"]:
                 return False
-            self._read_steps()
-            self._read_records()
-            self._read_epochs()
-            self.events = self.reader.events()
+            if self._only_heat:
+                self._read_cells()
+            else:
+                self._read_all()
             self.info = self.reader.run()
-            self.asked.kernel = self.asked.kernel or self.reader.kernel()
             self._last["version"] = version
             if self._fresh:
                 self._fresh = False
                 self.check()
         return True
+
+    def read_heat_only(self) -> None:
+        """From now on read no more than `heat` needs: nothing else is asked of it."""
+        self._only_heat = True
+
+    def _read_all(self) -> None:
+        self._read_steps()
+        self._diagnosed.add(records=self._read_cells())
+        self._read_ends_of_records()
+        self._read_epochs()
+        self.events = self.reader.events()
+        self.asked.kernel = self.asked.kernel or self.reader.kernel()
 
     def check(self) -> bool:
         """Ask anew for the status, which may change without a write; whether it did."""
@@ -242,16 +240,20 @@ class RunView:
         while len(self.pace) > 2 and self.pace[-1][0] - self.pace[1][0] > summary.PACE_SECONDS:
             del self.pace[0]
 
-    def _read_records(self) -> None:
+    def _read_cells(self) -> list[Record]:
+        """What the heatmap needs of the records that are new; these."""
         new = self.reader.records(self._last["record"])
         if new:
             for record, cells in zip(new, cells_of(new), strict=True):
                 self.records.add(record.step, record.scalars[self._kept])
                 self.cells.add(record.step, cells)
                 self.seconds.add(record.step, record.seconds)
-            self._diagnosed.add(records=new)
             self._last["record"] = new[-1].step
             self._heat = None
+        return new
+
+    def _read_ends_of_records(self) -> None:
+        """The first record and the newest, with their histograms."""
         if self.first is None and len(self.records.keys):
             self.first = self.reader.record(int(self.records.keys[0]))
         if self.newest is None or self.newest.step != self._last["record"]:
@@ -300,7 +302,7 @@ class RunView:
             self._start = arrays.profiles("start", self.first, layers)
         whole = arrays.profiles("now", self.newest, layers)
         whole |= self._start or arrays.profiles("start", None, layers)
-        whole |= overlay.arrays(self.theory)
+        whole |= self._overlaid()[0]
         whole |= histograms.arrays(self.newest)
         whole |= arrays.guess(self.info.spec, self.step)
         growing = {
@@ -324,20 +326,13 @@ class RunView:
         )
         more = {"steps_per_epoch": info.spec.steps_per_epoch, "state": state}
         header = summary.header(self) | more | {"findings": diagnosed.told(self.findings)}
-        header["texts"] |= overlay.texts(self.theory)
+        header["texts"] |= self._overlaid()[1]
         return header
 
-
-def grown(
-    header: dict[str, Any],
-    whole: Named,
-    growing: dict[str, Named],
-    identity: Named,
-) -> Display:
-    """A display of these; growing and identity by axis."""
-    return Display(
-        header=header,
-        arrays={name: array for group in growing.values() for name, array in group.items()} | whole,
-        grows={name: axis for axis, group in growing.items() for name in group},
-        identity=identity,
-    )
+    def _overlaid(self) -> tuple[Named, dict[str, Any]]:
+        """Theory's arrays and texts; the same ones while no more is known of it."""
+        theory = self.theory
+        known = id(theory.prediction), theory.waits, id(theory.first)
+        if self._overlay[0] != known:
+            self._overlay = known, overlay.arrays(theory), overlay.texts(theory)
+        return self._overlay[1:]
