@@ -1,6 +1,7 @@
 """From a run's file to arrays: read once, bounded, and told in differences that add up."""
 
 import math
+from dataclasses import replace
 
 import made_up
 import numpy as np
@@ -383,3 +384,26 @@ def test_every_remedy_colour_is_readable_on_both_backgrounds():
             assert contrast(colour, mode["background"]) >= 3
         for token in ("newest", "start", "train", "validation", "test", "event", "batch", "guess"):
             assert contrast(mode[token], mode["background"]) >= 3, token
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])
+def test_what_watching_costs_is_said_as_it_was_measured_in_that_run(tmp_path, status):
+    file = tmp_path / "20261123-140509-3fa2.sqlite"
+    watched = [
+        replace(made_up.batches(0, 10), seconds=2.0, watched=1.5),
+        replace(made_up.batches(10, 10), seconds=40.0, watched=2.0),
+    ]
+    items = [made_up.record(0, made_up.dying(8)), *watched]
+    made_up.run_file(file, items, status=status)
+    append(file, started=100.0, ended=140.0)
+    view = views.RunView(file)
+    view.refresh()
+    assert "; statistics cost 5.0 % of its time." in view.display().header["line"]
+
+
+def test_a_run_that_did_not_measure_what_watching_costs_says_nothing_of_it(tmp_path):
+    file = tmp_path / "20261123-140509-3fa2.sqlite"
+    made_up.run_file(file, [made_up.record(0, made_up.dying(8)), made_up.batches(0, 10)])
+    view = views.RunView(file)
+    view.refresh()
+    assert "statistics" not in view.display().header["line"]

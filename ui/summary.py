@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from engine.records import ROW, Event
@@ -150,13 +151,22 @@ def _latest(view: RunView) -> str:
 
 def _going(view: RunView) -> str:
     where = f" on {view.info.device}" if view.info.device else ""
-    return f"Training{where}." if view.newest else f"Starting{where}."
+    return f"Training{where}{watched(view)}." if view.newest else f"Starting{where}."
 
 
 def _took(view: RunView) -> str:
     started, ended = view.info.started, view.info.ended
     where = f" on {view.info.device}" if view.info.device else ""
-    return f"It took {duration(ended - started)}{where}." if started and ended else ""
+    if not (started and ended):
+        return ""
+    return f"It took {duration(ended - started)}{where}{watched(view)}."
+
+
+def watched(view: RunView) -> str:
+    """What the instruments cost this run, measured in it: "; statistics cost 3.1 % of its time"."""
+    if not math.isfinite(view.watched):
+        return ""
+    return f"; statistics cost {share(view.watched)} of its time"
 
 
 def _events(view: RunView) -> list[dict[str, Any]]:

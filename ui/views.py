@@ -4,6 +4,7 @@
 table) is a `View` as well, in a module of its own.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,7 @@ class RunView:
         self.newest: Record | None = None
         self.newest_epoch: EpochEnd | None = None
         self.newest_loss: float | None = None
+        self.watched = math.nan  # share of the training's time that watching took; NaN if unknown
         self.events: list[Event] = []
         self._diagnosed = diagnosed.Diagnosed(self.info.spec)
         self._last = {"record": -1, "steps": -1, "epoch": 0, "version": -1}
@@ -236,6 +238,8 @@ class RunView:
         self._diagnosed.add(steps=blocks)
         self._last["steps"] = int(steps[-1])
         self.newest_loss = float(loss[-1])
+        if seconds := blocks[-1].seconds:
+            self.watched = blocks[-1].watched / seconds
         self.pace += [(b.seconds, b.first + len(b.loss)) for b in blocks[-50:]]
         while len(self.pace) > 2 and self.pace[-1][0] - self.pace[1][0] > summary.PACE_SECONDS:
             del self.pace[0]
