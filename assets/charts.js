@@ -64,10 +64,17 @@ export class Chart {
 
   /** Forget what a person zoomed to. */
   reset() {
+    this.forget();
+    this.want();
+  }
+
+  /** The same for another run; the picture stays until it is wanted, and comes in its turn then. */
+  forget() {
     this.zoom = {};
     this.all.hidden = true;
     this.resets += 1; // Plotly keeps a person's range as long as `uirevision` is the same
-    this.want();
+    this.dirty = false;
+    this.drawn = undefined;
   }
 
   /** Write the texts, and draw the chart where anything it shows has changed; whether it was drawn. */

@@ -27,19 +27,23 @@ class Live extends Board {
     this.grid = make("div", "vgl-charts", root);
     this.told = null; // the step that Python was told of last
     this.at = null; // the step that is shown; null is the newest
+    this.path = location.pathname;
+    this.addressed = () => this.data && !this.stopped && this.openDue();
+    window.navigation?.addEventListener("currententrychange", this.addressed);
   }
 
   /** Take what Python says now. Only another run opens another feed; nothing rebuilds a chart. */
   update({ data: [data], setStateValue }) {
     const before = this.data;
-    const newRun = !before || data.run !== before.run;
     const figures = JSON.stringify([data.figures, data.hidden]);
     this.setStateValue = setStateValue;
     this.data = data;
     this.theme();
     if (figures !== this.figures) this.build(figures);
-    if (newRun) this.open(data.run);
-    else if (data.step !== before.step) this.follow(data.step);
+    if (!this.openDue() && data.run === this.run?.id) {
+      if (data.run === before.run ? data.step !== before.step : data.step !== null) this.follow(data.step);
+      if (data.run !== before.run) this.report();
+    }
     this.showHeader();
     this.wantAll();
     this.needPlotly();
@@ -76,6 +80,19 @@ class Live extends Board {
     return { ...common, sides, end, names, at: this.at, awaited: !this.moment };
   }
 
+  /** Open the run that is to be shown, where that is another; whether it is.
+   *  Train writes the new run into the link at once, while Python tells of it with a whole page to redraw:
+   *  by then its first numbers are here. Without the Navigation API they come after that. */
+  openDue() {
+    const named = this.data.linked && location.pathname === this.path;
+    const run = (named && new URLSearchParams(location.search).getAll("run").at(-1)) || this.data.run;
+    if (this.run !== undefined && run === (this.run?.id ?? null)) return false;
+    this.open(run);
+    this.showHeader();
+    this.wantAll();
+    return true;
+  }
+
   open(run) {
     this.feed?.stop();
     this.feed = null;
@@ -85,10 +102,10 @@ class Live extends Board {
     this.moments = run ? new Moments(run, (moment) => this.took(moment), (words) => this.lacks(words)) : null;
     this.scrubber.clear();
     this.findings.clear();
-    this.wanted = this.data.step; // a step that the link names, until the first numbers are there
+    this.wanted = run === this.data.run ? this.data.step : null; // until the first numbers are there
     this.echoes = [];
     this.see(null);
-    for (const chart of this.charts) chart.reset();
+    for (const chart of this.charts) chart.forget();
     clearTimeout(this.holding);
     this.holdUntil = run ? performance.now() + HOLD : 0;
     if (!run) return;
@@ -110,9 +127,11 @@ class Live extends Board {
     this.report();
     const measured = (this.run.header.drawn_step ?? null) !== null;
     if (!measured && performance.now() < this.holdUntil) return;
+    const first = this.holdUntil > 0;
     this.holdUntil = 0;
     for (const chart of this.charts) chart.dirty = true;
-    this.schedule();
+    if (first) this.drawOne(); // now, because the page may be about to be redrawn
+    else this.schedule();
   }
 
   /** The recorded steps are the scrubber's; the first ones tell whether the link's step is among them. */
@@ -185,7 +204,7 @@ class Live extends Board {
   /** Tell Python of a change of status and of the first step, once: it reruns the page then. */
   report() {
     const { status, step } = this.run.header;
-    if (!status) return;
+    if (!status || this.data.run !== this.run.id) return; // Python has yet to hear of this run
     const news = { status, begun: step > 0, changes: this.run.header.changes ?? 0 };
     const told = JSON.stringify(news);
     const known = JSON.stringify(this.data.known);
@@ -195,7 +214,8 @@ class Live extends Board {
     const run = this.run.id;
     // The page redraws for this; a run that has just begun shows its first numbers before that.
     setTimeout(() => {
-      if (this.reported === told && this.run?.id === run) this.setStateValue("status", { run, ...news });
+      if (this.reported !== told || this.run?.id !== run || JSON.stringify(this.data.known) === told) return;
+      this.setStateValue("status", { run, ...news });
     }, status === "running" ? HOLD : 0);
   }
 
@@ -219,6 +239,7 @@ class Live extends Board {
 
   stop() {
     super.stop();
+    window.navigation?.removeEventListener("currententrychange", this.addressed);
     this.scrubber.pause();
     this.moments?.stop();
     clearTimeout(this.settling);

@@ -16,20 +16,38 @@ hidden = share.hidden()
 share.hide(hidden)
 step = replay.wanted(info)
 
-with st.sidebar:
-    controls.draw_actions(info, spec, faults)
-    spec_form.draw_preset(spec)
-    spec_form.draw_remedies()
-    spec_form.draw_groups(faults)
-
-with st.container():  # always there: what is below must not move when it fills
-    controls.draw_ignored()
+# What the browser takes longest to draw is sent last: while Python is still at the controls, the charts
+# have heard of the run and ask for its first numbers. So every place is made before it is filled.
+notes = st.container()  # always there: what is below must not move when it fills
 picker, view_row = st.columns([1, 3])
-with picker:
-    controls.draw_run_picker(info)
+status_row = st.container(
+    horizontal=True, wrap=False, vertical_alignment="center", key="status_row"
+)
+charts = st.container()
+past = st.container()
+
 with view_row, st.container(horizontal=True, vertical_alignment="bottom"):
     view = controls.draw_view(layers)
-with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="status_row"):
+with charts:
+    live.mount(
+        info.id if info else None,
+        kind=view.kind,
+        layer=view.layer,
+        step_axis=view.axis,
+        profile=view.profile,
+        step=step,
+        hidden=hidden,
+        known=info,
+        ready=press.ready(info, spec),
+        linked=True,
+    )
+with st.sidebar:
+    controls.draw_actions(info, spec, faults)
+with notes:
+    controls.draw_ignored()
+with picker:
+    controls.draw_run_picker(info)
+with status_row:
     with st.container():
         if info is not None:
             controls.draw_status(info, spec)
@@ -37,17 +55,10 @@ with st.container(horizontal=True, wrap=False, vertical_alignment="center", key=
             controls.draw_ready(spec)
     export_panel.draw(info)
     share.draw(share.LAB)
-live.mount(
-    info.id if info else None,
-    kind=view.kind,
-    layer=view.layer,
-    step_axis=view.axis,
-    profile=view.profile,
-    step=step,
-    hidden=hidden,
-    known=info,
-    ready=press.ready(info, spec),
-)
-with st.container():
+with past:
     if info is not None:
         history.draw(info)
+with st.sidebar:
+    spec_form.draw_preset(spec)
+    spec_form.draw_remedies()
+    spec_form.draw_groups(faults)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pytest
 from browser import (
+    HEATMAP,
     PATIENCE,
     Recording,
     Server,
@@ -38,6 +39,18 @@ def test_a_person_presses_train_sees_the_heatmap_grow_and_presses_stop(visitor):
     assert visitor.run == run
     assert runs.info(run).status == store.STOPPED
     visitor.wait_for_step(recorded(run)[-1])
+    assert not visitor.errors
+
+
+def test_charts_show_the_run_that_stands_in_the_link_before_python_tells_of_it(visitor, recording):
+    visitor.open()
+    visitor.evaluate("run => history.pushState({}, '', `?run=${run}`)", recording.run)
+    visitor.advances(2)
+    assert visitor.tiles()["Step"] != "–"
+    expect(visitor.control("status")).to_have_count(0)  # Python's words still know of no run
+    visitor.evaluate("history.pushState({}, '', location.pathname)")
+    visitor.wait_for(f"document.querySelector('{HEATMAP}').dataset.run === ''")
+    visitor.says("Nothing trained yet: press Train and watch layer 1.")
     assert not visitor.errors
 
 

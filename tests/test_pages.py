@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,40 @@ def test_train_starts_a_run_of_the_controls_and_shows_it():
     assert page.query_params["run"] == info.id == shown(page)
     assert "next in the queue" in said(page)
     assert not page.button(key="stop").disabled
+
+
+def test_the_page_is_drawn_once_for_a_run_that_begins_at_once(monkeypatch):
+    """Known to have begun, it is drawn anew neither for the status nor for the first step."""
+    monkeypatch.setattr(controls, "BEGUN_S", 60)
+    monkeypatch.setattr(controls, "TAKEN_S", 60)
+    start = runs.start
+
+    def begin(run: str) -> None:
+        with store.Writer(runs.path(run)) as writer:
+            writer.update(status=store.RUNNING, started=time.time())
+            writer.commit((os.getpid(), psutil.Process().create_time(), 1))
+
+    def start_and_begin(*asked: Any, **more: Any) -> str:
+        run = start(*asked, **more)
+        threading.Timer(0.1, begin, [run]).start()
+        return run
+
+    monkeypatch.setattr(runs, "start", start_and_begin)
+    page = opened()
+    page.button(key="train").click().run()
+    assert live(page)["known"] == {"status": store.RUNNING, "begun": True, "changes": 0}
+
+
+def test_train_waits_neither_for_a_worker_that_is_not_free_nor_for_a_run_that_ended(monkeypatch):
+    monkeypatch.setattr(controls, "BEGUN_S", 600)  # longer than a page may take here
+    page = opened()
+    page.button(key="train").click().run()
+    assert live(page)["known"] == {"status": store.QUEUED, "begun": False, "changes": 0}
+    monkeypatch.setattr(
+        runs, "start", lambda *_, **__: made(store.FAILED, sentence="No such data.")
+    )
+    page.button(key="train").click().run()
+    assert live(page)["known"]["status"] == store.FAILED
 
 
 def test_train_notes_which_preset_was_chosen():

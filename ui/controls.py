@@ -1,5 +1,7 @@
 """What the Lab's page is steered with: the link, Train and Stop, the run picker, the view."""
 
+import contextlib
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -12,6 +14,10 @@ from engine.store import RunInfo
 from ui import branch_panel, compare_link, lineup, links, spec_form, steer, words
 
 RECENT = 30  # runs in the picker; the library has them all
+BEGUN_S = 0.5  # how long Train waits for the first step: a warm worker takes a fifth of that
+TAKEN_S = 0.15  # in which a free worker takes a run from the queue: usually a tenth of that
+LOOK_S = 0.02
+SHOWN_S = 0.08  # until the numbers of a first step are on the way to the browser
 
 
 class View(NamedTuple):
@@ -82,6 +88,30 @@ def _train() -> None:
     else:
         st.session_state["ignored"] = {}
         st.query_params["run"] = run
+        with contextlib.suppress(EngineError):  # who has deleted it meanwhile waits for nothing
+            _await_first_numbers(run)
+
+
+def _await_first_numbers(run: str) -> None:
+    """Give the run a moment to begin before the page is redrawn, where a worker is free to train it.
+
+    The charts go by the link, which has left by now: they show the first numbers before the browser is
+    busy with the page. And the page is redrawn once, as it stands then, not again when the run begins.
+    """
+    asked = time.monotonic()
+    while time.monotonic() - asked < BEGUN_S:
+        time.sleep(LOOK_S)
+        now = runs.info(run)
+        if now.step > 0:
+            time.sleep(SHOWN_S)
+        elif now.status in store.OPEN and not _waits(run, asked):
+            continue
+        return
+
+
+def _waits(run: str, asked: float) -> bool:
+    """Whether no worker was free to take the run from the queue."""
+    return time.monotonic() - asked > TAKEN_S and runs.queue_position(run) > 0
 
 
 def _stop(run: str) -> None:

@@ -73,6 +73,7 @@ def mount(
     hidden: Sequence[str] = (),
     known: RunInfo | None = None,
     ready: Sequence[str] | None = None,
+    linked: bool = False,
     key: str = replay.KEY,
 ) -> Any:
     """The component's result; its `status` is {"run", "status", "begun"} as last seen by the browser,
@@ -86,6 +87,7 @@ def mount(
 
     ready   remedies that the page's settings are ready to train this run with; None where the page
             has no settings, so that no remedy of a finding can be pressed
+    linked  whether the page's link names the run: the browser opens another one as soon as it stands there
     known  what the page has drawn its own words from, so that a change since then is noticed too
     """
     info = known or (runs.info(run_id) if run_id else None)
@@ -98,6 +100,7 @@ def mount(
         "hidden": list(hidden),
         "offers": ready is not None,
         "ready": list(ready or ()),
+        "linked": linked,
         "options": {"kind": kind, "layer": layer, "step_axis": step_axis, "profile": profile},
         "figures": figures_json(),
         "no_tiles": no_tiles(),
