@@ -112,7 +112,7 @@ def main() -> None:
         if not sys.stdin.readline():
             raise _EnoughError
 
-    with contextlib.suppress(_EnoughError):
+    with contextlib.suppress(_EnoughError, KeyboardInterrupt):  # who pressed Ctrl-C knows
         try:
             function = getattr(importlib.import_module(f"engine.bench.{module}"), name)
             answer("value", None)  # it is ready

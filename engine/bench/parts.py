@@ -117,7 +117,7 @@ def _logger(name: str) -> Group:
             "specs": [work.place.spec(case) for case in LOGGED],
             "logger": name,
             "blocks": work.repeats,
-            "rounds": work.of(7, 2),
+            "rounds": work.of(12, 2),
         }
         with Apart("loggers:beside", asked, runs.SAME_BITS) as process:
             for case in LOGGED:
