@@ -32,13 +32,14 @@ def at(clock=0.0, **fields):
     return Pace(clock=Clock(clock), **fields)
 
 
-def test_up_to_fifty_viewers_see_five_frames_a_second_and_four_hundred_see_two():
+def test_up_to_fifty_viewers_see_five_frames_a_second_and_four_hundred_see_two_at_least():
     pace = Pace()
     assert {pace.tick_for(viewers) for viewers in (0, 1, 20, FEW)} == {0.2}
-    assert {pace.tick_for(viewers) for viewers in (MANY, 400, 5000)} == {0.5}
+    assert {pace.tick_for(viewers) for viewers in (MANY, 400, 5000)} == {pace.crowded}
+    assert pace.crowded < 0.5
     ticks = [pace.tick_for(viewers) for viewers in range(600)]
     assert ticks == sorted(ticks)
-    assert len(set(ticks)) == 7  # viewers who come and go do not move the moments each time
+    assert len(set(ticks)) == 5  # viewers who come and go do not move the moments each time
 
 
 def test_a_pace_that_is_slower_than_that_of_a_crowd_stays_as_it_is():

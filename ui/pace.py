@@ -19,7 +19,7 @@ class Pace:
     """How often a subject is looked at, in seconds."""
 
     tick: float = 0.2  # between two frames, at least; longer where the view says so
-    crowded: float = 0.5  # the same with very many viewers, who all get 2 Hz then
+    crowded: float = 0.4  # the same with very many viewers: 2 Hz, also where one in five is missed
     look: float = 0.05  # between two looks at whether a file changed: cheap, so a frame is fresh
     check: float = 1.0  # between two looks at whether the worker lives
     ended: float = 2.0  # between two looks at what has ended
@@ -31,7 +31,7 @@ class Pace:
         """Seconds between two frames: longer the more there are who look.
 
         With 400 viewers a message to each costs some 40 ms of a core. Five times a second that
-        leaves no room for other work; twice a second it does, and nobody falls behind.
+        leaves little room for other work; half as often it does, and nobody falls behind.
         """
         crowd = min(1.0, max(0.0, (viewers - FEW) / (MANY - FEW)))
         if not crowd:
