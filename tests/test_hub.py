@@ -142,6 +142,23 @@ def test_a_frame_comes_at_most_once_per_tick(library):
     alone(scenario())
 
 
+def test_the_first_numbers_of_a_run_wait_for_no_tick(library):
+    made_up.run_file(library / "c.sqlite", [])
+
+    async def scenario():
+        feed = hub_of(library, hub.Pace(tick=60.0, look=0.005))
+        viewer = hub.Viewer()
+        feed.join(viewer, "c")
+        [(header, _)] = await taken(viewer)
+        assert "drawn_step" not in header
+        append(library, 0, run="c")
+        [(header, _)] = await taken(viewer)
+        assert header["drawn_step"] == 0
+        await feed.stop()
+
+    alone(scenario())
+
+
 def test_a_damaged_run_stops_nothing_but_itself_and_comes_back(library):
     async def scenario():
         feed = hub_of(library)
