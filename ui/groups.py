@@ -4,6 +4,7 @@ A failed seed counts with what it recorded and hides nothing; one that was delet
 there any more; one that cannot be read is told by sentence.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -256,6 +257,7 @@ class _Face:
     newest_loss: float | None
     events: list[Event]
     pace: tuple[()] = ()  # what each seed does is told in the state
+    watched: float = math.nan  # and what watching cost, of each alone
 
 
 def _now(views: Sequence[RunView]) -> list[Record]:

@@ -3,6 +3,7 @@
 A moment never changes once it is recorded, so it is made once and kept as bytes.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -76,6 +77,7 @@ class _Then:
     pace: list[tuple[float, int]]
     findings: list[Finding]
     first: None = None  # the browser has step 0 already
+    watched: float = math.nan  # what watching cost is told of the whole run
 
 
 def display(path: Path, step: int) -> Display:
