@@ -243,6 +243,8 @@ def _page_of_viewers(
 def _told_of(name: str, seen: Seen, watching: Watching) -> Iterator[Result]:
     each = seen.seconds * watching.viewers
     clients = f"the clients {seen.clients_cpu / seen.seconds:.0%} of theirs"
+    if len(cores()) < 2:
+        clients += "; there is no second core to pin them to"
     hz = f"{seen.refreshes / each:.2f} Hz of the run"
     values = {
         "achieved_hz": (seen.messages / each, hz),

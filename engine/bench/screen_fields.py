@@ -8,8 +8,8 @@ VIEWERS = (50, 100, 200, 400)
 LIVE_RUNS = (1, 2, 6)
 #: What viewers look at (records made up, ten a second), and what their fields' names begin with.
 PAGES = {
-    "viewers": "two live runs and their difference",
-    "lab_viewers": "one live run",
+    "viewers": "two made-up live runs and their difference",
+    "lab_viewers": "one made-up live run",
 }
 GROWING = {
     "mb": ("resident memory", "MB"),

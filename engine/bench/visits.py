@@ -12,6 +12,7 @@ from engine.bench.chromium import ARGUMENTS, NO_BROWSER, PATIENCE, Server, own_b
 from engine.errors import EngineError, RunError
 
 HEATMAP = "[data-chart=gradient_heatmap]"
+OPENING_S = 300.0  # until a page of a finished run is given up
 SIZE: Any = {"width": 1280, "height": 800}
 
 #: Press Train; seconds until the heatmap shows a number of another run than before.
@@ -129,7 +130,8 @@ class Visit:
     def opened(self, run: str) -> float:
         """Open a run's page; milliseconds until its heatmap is drawn."""
         self.open(f"?run={run}")
-        return float(self.page.wait_for_function(OPENED, arg=run, polling="raf").json_value())
+        slow: Any = {"polling": "raf", "timeout": 1000 * OPENING_S}
+        return float(self.page.wait_for_function(OPENED, arg=run, **slow).json_value())
 
     def watched(self, seconds: float) -> Drawn:
         """Look at what is shown for a while."""
