@@ -267,7 +267,7 @@ def _steps(row: Values, spec: RunSpec) -> Values:
     count, odd = divmod(len(row[2]) if type(row[2]) is bytes else 0, 16)
     if odd or not 1 <= count <= spec.total_steps - first + 1:
         raise StoreError("a block of losses does not have the size of its steps")
-    watched = None if row[3] is None else _number(row[3], "a time")
+    watched = row[3] if row[3] is None else _number(row[3], "a time")
     return first, _number(row[1], "a time"), row[2], watched
 
 
@@ -321,20 +321,16 @@ def _check_unpacked(state: bytes) -> None:
         raise StoreError("a checkpoint in it is damaged")
 
 
+def _one_a_step(spec: RunSpec) -> int:
+    return spec.total_steps + 1
+
+
 TABLES: dict[str, Table] = {
     "records": Table(
-        columns="step, epoch, phase, seconds, scalars",
-        check=_record,
-        most=lambda spec: spec.total_steps + 1,
+        columns="step, epoch, phase, seconds, scalars", check=_record, most=_one_a_step
     ),
-    "histograms": Table(
-        columns="step, counts", check=_histograms, most=lambda spec: spec.total_steps + 1
-    ),
-    "steps": Table(
-        columns="first, seconds, numbers, watched",
-        check=_steps,
-        most=lambda spec: spec.total_steps + 1,
-    ),
+    "histograms": Table(columns="step, counts", check=_histograms, most=_one_a_step),
+    "steps": Table(columns="first, seconds, numbers, watched", check=_steps, most=_one_a_step),
     "epochs": Table(
         columns="epoch, step, phase, numbers", check=_epoch, most=lambda spec: spec.total_steps
     ),
@@ -345,8 +341,6 @@ TABLES: dict[str, Table] = {
         columns="id, batch_size, numbers, gram, labels", check=_kernel, most=lambda spec: 1
     ),
     "checkpoints": Table(
-        columns="step, epoch, kind, bytes, state",
-        check=_checkpoint,
-        most=lambda spec: spec.total_steps + 1,
+        columns="step, epoch, kind, bytes, state", check=_checkpoint, most=_one_a_step
     ),
 }
