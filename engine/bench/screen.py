@@ -221,7 +221,7 @@ def _page_of_viewers(
 ) -> Iterator[Result]:
     """More and more viewers at one page."""
     most = 0
-    for count in VIEWERS[:1] if asked.quick else VIEWERS:
+    for count in VIEWERS[:1] if asked.quick else _asked_for(asked, page):
         watching = Watching(
             port=server.port,
             server=server.process.pid,
@@ -238,6 +238,16 @@ def _page_of_viewers(
         if hz >= FULL_HZ and seen.age(0.95) <= OLDEST_S:
             most = max(most, watching.viewers)
     yield Result(name=f"{page}_at_2_hz", value=most)
+
+
+def _asked_for(asked: Asked, page: str) -> list[int]:
+    """Numbers of viewers of which something is asked."""
+    names = [field.name for field in of_part("screen")]
+    return [
+        count
+        for count in VIEWERS
+        if asked.wants(f"{page}_at_2_hz", *(n for n in names if n.startswith(f"{page}_{count}_")))
+    ]
 
 
 def _told_of(name: str, seen: Seen, watching: Watching) -> Iterator[Result]:
