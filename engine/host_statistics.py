@@ -1,196 +1,286 @@
-"""The statistics of arrays in the CPU's memory, a layer at a time; engine/statistics.py is for devices.
+"""The statistics of layers whose arrays are in the CPU's memory; engine/statistics.py is for devices.
 
-The same numbers by another way, because time is lost elsewhere here: not in calls but in memory.
-A layer's array fits into the processor's cache, a stack of layers does not; numpy's loops are as wide
-as the processor whatever torch's kernels are pinned to (runs.SAME_BITS); and a sum of products in
-float64 is cheapest as a dot product of MKL, which has the same bits for every number of threads.
-Measured against stacks in torch at 7x128: a third of the time (docs/performance.md). All else is
-exact arithmetic, or adds in an order of its own, so that the bits do not depend on the machine.
+The same numbers by another way, because the time is lost elsewhere here. numpy's loops are as wide as
+the processor whatever torch's kernels are pinned to (runs.SAME_BITS), and what layers are copied to is
+used again at the next look: new memory costs more than the arithmetic. As many layers of one shape
+are taken together as the outer cache holds (engine/measures.py), so that the calls are few.
+Measured against stacks in torch at 7x128: a third of the time (docs/performance.md).
 
-No hooks, no storage, no random numbers. What a layer's arrays are copied to is used again for the next.
+Sums are numpy's pairwise ones and MKL's products, whose bits do not depend on the machine.
+No hooks, no storage, no random numbers.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from engine.records import GRADIENT_COLUMNS, LINEAR_BINS, NONFINITE, ZERO, Counts
-from engine.statistics import SATURATED, SELU_ALPHA, cells
+from engine.records import (
+    BELOW,
+    GRADIENT_COLUMNS,
+    LINEAR_BINS,
+    NONFINITE,
+    ZERO,
+    Counts,
+    Floats,
+    gradient_edges,
+)
+from engine.statistics import (
+    INFINITY,
+    SATURATED,
+    SELU_ALPHA,
+    bits_of_smallest_not_below,
+    cells,
+)
 
 Array = NDArray[np.float32]
-Numbers = dict[str, float]
+Numbers = dict[str, Floats]  # statistic -> its value in each of the layers, [layers]
 _SIZE_BITS = 0x7FFFFFFF  # all bits of a float32 but its sign
+_HALF = LINEAR_BINS // 2
+_IS_ZERO, _IS_SUBNORMAL = 254, 255  # beyond all columns; the second is the first and one more
 
 
 class Host:
-    """Takes the statistics of one layer after another. The names are those of records.STATISTICS."""
+    """Takes the statistics of some layers after others. The names are those of records.STATISTICS.
+
+    Layers come as a stack, float32 [layers, entries of one].
+    """
 
     def __init__(self) -> None:
-        self._scratch: dict[tuple[str, type], NDArray[Any]] = {}
+        self._scratch: dict[str, NDArray[np.uint8]] = {}
+        self._lent: dict[tuple[str, type, int, int], NDArray[Any]] = {}  # shapes of it, made once
 
-    def gradient(self, gradient: Array) -> tuple[Numbers, Counts]:
-        """grad_norm, _rms, _absmax, _zero_share and _nonfinite_share; log10 |g| by bins.
+    def stack(self, name: str, arrays: Sequence[Array]) -> Array:
+        """The arrays, of one shape, as a stack; good until this is asked for by the same name again."""
+        stack = self._lend(name, np.float32, len(arrays), arrays[0].size)
+        for row, array in zip(stack, arrays, strict=True):
+            np.copyto(row, array.reshape(-1))
+        return stack
 
-        gradient  [fan_out, fan_in]  dL/dW of the batch-mean loss
+    def gradients(
+        self, gradients: Array, previous: Array | None, norms: Any
+    ) -> tuple[Numbers, Counts]:
+        """grad_norm, _rms, _absmax, _zero_share, _nonfinite_share, _cosine; [layers, GRADIENT_COLUMNS].
+
+        gradients  of dL/dW of the batch-mean loss
+        previous   the same as recorded before; where there are none, there is no cosine
+        norms      [layers]  of the previous ones
         """
-        flat = gradient.reshape(-1)
-        bits = self._lend("bits", np.int32, flat.size)
-        np.bitwise_and(flat.view(np.int32), _SIZE_BITS, out=bits)
+        size = gradients.shape[1]
+        bits = self._lend("bits", np.int32, *gradients.shape)
+        np.bitwise_and(gradients.view(np.int32), _SIZE_BITS, out=bits)
         counts = self._gradient_counts(bits)
-        norm = self.norm(flat)
-        return {
+        norm, products = self._norms_and_products(gradients, previous)
+        found = {
             "grad_norm": norm,
-            "grad_rms": norm / math.sqrt(flat.size),
+            "grad_rms": norm / math.sqrt(size),
             # Sizes are in order as their bits are, infinity and NaN at the end.
-            "grad_absmax": float(bits.max().view(np.float32)),
-            "grad_zero_share": float(counts[ZERO]) / flat.size,
-            "grad_nonfinite_share": float(counts[NONFINITE]) / flat.size,
-        }, counts
+            "grad_absmax": bits.max(axis=1).view(np.float32).astype(np.float64),
+            "grad_zero_share": counts[:, ZERO] / size,
+            "grad_nonfinite_share": counts[:, NONFINITE] / size,
+        }
+        if previous is not None:
+            found["grad_cosine"] = products / (norm * norms)
+        return found, counts
 
-    def cosine(self, a: Array, b: Array, norms: float) -> float:
-        """Cosine of the angle between two arrays; NaN where one is zero.
+    def norms(self, stack: Array) -> Floats:
+        """Frobenius norm of each layer, [layers]."""
+        return self._norms_and_products(stack, None)[0]
 
-        a, b   of one shape
-        norms  the product of their norms
+    def _norms_and_products(self, stack: Array, other: Array | None) -> tuple[Floats, Floats]:
+        """Of each layer the norm, and the product with its row of another stack; each [layers]."""
+        norms, products = np.empty(len(stack)), np.full(len(stack), np.nan)
+        for layer, row in enumerate(stack):
+            wide = self._wide(row)
+            norms[layer] = math.sqrt(_product(wide, wide))
+            if other is not None:
+                products[layer] = _product(wide, self._wide(other[layer], "other"))
+        return norms, products
+
+    def rms(self, stack: Array) -> Floats:
+        """Root mean square of each layer's entries, [layers]."""
+        return self.norms(stack) / math.sqrt(stack.shape[1])
+
+    def weights(self, weights: Array) -> tuple[Numbers, Counts, Floats]:
+        """weight_rms, weight_mean and weight_std; counts in equal bins, and their ranges."""
+        mean, std = np.array([_mean_and_std(self._wide(row)) for row in weights]).T
+        found = {"weight_rms": np.hypot(mean, std), "weight_mean": mean, "weight_std": std}
+        return found, *self.linear_counts(weights)
+
+    def update_ratios(self, before: Array, after: Sequence[Array], rms_before: Floats) -> Floats:
+        """Norm of the step taken over the norm of the weight before it, [layers].
+
+        before      of weights
+        after       of each layer, [fan_out, fan_in]
+        rms_before  [layers]  weight_rms of `before`
         """
-        dot = _dot(self._wide(a.reshape(-1)), self._wide(b.reshape(-1), "other"))
-        return dot / norms if norms else math.nan
-
-    def norm(self, x: Array) -> float:
-        """Frobenius norm of an array."""
-        wide = self._wide(x.reshape(-1))
-        return math.sqrt(_dot(wide, wide))
-
-    def rms(self, x: Array) -> float:
-        """Root mean square of an array."""
-        return self.norm(x) / math.sqrt(x.size)
-
-    def weight(self, weight: Array) -> tuple[Numbers, Counts, float]:
-        """weight_rms, weight_mean and weight_std; counts in equal bins, and their range.
-
-        weight  [fan_out, fan_in]
-        """
-        flat = weight.reshape(-1)
-        wide = self._wide(flat)
-        mean, std = _mean_and_std(wide)
-        found = {"weight_rms": math.hypot(mean, std), "weight_mean": mean, "weight_std": std}
-        return found, *self.linear_counts(flat)
-
-    def update_ratio(self, before: Array, after: Array, rms_before: float) -> float:
-        """Norm of the step taken over the norm of the weight before it.
-
-        before, after  [fan_out, fan_in]
-        rms_before     weight_rms of `before`
-        """
-        step = self._lend("scaled", np.float32, before.size)
+        steps = self._lend("stack", np.float32, *before.shape)
         # The difference of two float32 weights within a factor 2 of each other is exact; beyond it
         # the last bit of the larger is lost, a part in ten million.
-        np.subtract(after.reshape(-1), before.reshape(-1), out=step)
-        moved = self.rms(step)
-        return moved / rms_before if rms_before else (math.inf if moved else math.nan)
+        for row, old, new in zip(steps, before, after, strict=True):
+            np.subtract(new.reshape(-1), old, out=row)
+        return self.rms(steps) / rms_before
 
-    def activation(self, name: str, before: Array, after: Array) -> tuple[Numbers, Counts, float]:
-        """activation_mean and _std, saturated_share, dead_share, sample_correlation; counts, range.
+    def activations(self, name: str, before: Array, after: Array, units: int) -> Any:
+        """activation_mean and _std, saturated_share, dead_share, sample_correlation; counts, ranges.
 
         name    of the activation
-        before  [batch, units]  its input, after any normalisation
-        after   [batch, units]  its output
+        before  of its inputs [batch, units], after any normalisation
+        after   of its outputs
         """
-        slope = SLOPES[name](before, after)  # [batch, units], 0 to 1
-        wide = self._wide(after.reshape(-1))
-        found = {
-            "saturated_share": np.count_nonzero(slope < SATURATED) / slope.size,
-            "dead_share": np.count_nonzero(slope.max(axis=0) == 0) / slope.shape[1],
-            "sample_correlation": _sample_correlation(wide.reshape(after.shape)),
-        }
-        found["activation_mean"], found["activation_std"] = _mean_and_std(wide)
-        return found, *self.linear_counts(after.reshape(-1))
+        by_unit = (len(after), -1, units)
+        wide = self._lend("wide", np.float64, *after.shape)
+        np.copyto(wide, after)
+        found = {"sample_correlation": _sample_correlation(wide.reshape(by_unit))}
+        moments = np.array([_mean_and_std(row) for row in wide])
+        found["activation_mean"], found["activation_std"] = moments.T
+        slope = SLOPES[name](before, after).reshape(by_unit)
+        saturated = np.count_nonzero(slope < SATURATED, axis=(1, 2))
+        found["saturated_share"] = saturated / after.shape[1]
+        found["dead_share"] = np.count_nonzero(slope.max(axis=1) == 0, axis=1) / units
+        return found, *self.linear_counts(after)
 
-    def linear_counts(self, flat: Array) -> tuple[Counts, float]:
-        """Counts in LINEAR_BINS equal bins from -range to range, the last column not finite; the range.
+    def linear_counts(self, stack: Array) -> tuple[Counts, Floats]:
+        """Counts in LINEAR_BINS equal bins from -range to range, and of what is not finite; the ranges.
 
-        flat  [entries]
-
-        The range is the smallest power of two not below the largest finite size: it seldom changes
-        as the values drift, and when it doubles, bins merge in pairs.
+        Counts are [layers, LINEAR_BINS + 1], ranges [layers]: the smallest power of two not below the
+        largest finite size. It seldom changes as the values drift, and when it doubles, bins merge
+        in pairs.
         """
-        counts = np.zeros(LINEAR_BINS + 1, np.int64)
-        largest = max(-float(flat.min()), float(flat.max()))
-        if not math.isfinite(largest):
-            finite = flat[np.isfinite(flat)]
-            counts[LINEAR_BINS] = flat.size - finite.size
-            flat, largest = finite, float(np.abs(finite).max(initial=0.0))
-        half_width = _power_of_two_not_below(largest)
-        scaled = self._lend("scaled", np.float32, flat.size)
-        np.multiply(flat, np.float32(LINEAR_BINS / 2 / half_width), out=scaled)  # exact
+        largest = np.maximum(-stack.min(axis=1), stack.max(axis=1))
+        nonfinite = np.zeros(len(stack), np.int64)
+        if not np.isfinite(largest).all():
+            finite = np.isfinite(stack)
+            nonfinite += stack.shape[1] - np.count_nonzero(finite, axis=1)
+            stack = np.where(finite, stack, np.float32(0))
+            largest = np.abs(stack).max(axis=1)
+        ranges = _powers_of_two_not_below(largest)
+        scaled = self._lend("scaled", np.float32, *stack.shape)
+        np.multiply(stack, (_HALF / ranges).astype(np.float32)[:, None], out=scaled)  # exact
         np.floor(scaled, out=scaled)
-        column = self._lend("column", np.int8, flat.size)
+        column = self._lend("column", np.int8, *scaled.shape)
         np.copyto(column, scaled, casting="unsafe")  # -32 to 32, and 32 only at the edge
         found = _occurrences(column.view(np.uint8), 256)  # -32 to -1 are 224 to 255
-        half = LINEAR_BINS // 2
-        counts[:half], counts[half:LINEAR_BINS] = found[-half:], found[:half]
-        counts[LINEAR_BINS - 1] += found[half]
-        return counts, half_width
+        counts = np.empty((len(stack), LINEAR_BINS + 1), np.int64)
+        counts[:, :_HALF], counts[:, _HALF:LINEAR_BINS] = found[:, -_HALF:], found[:, :_HALF]
+        counts[:, LINEAR_BINS - 1] += found[:, _HALF]
+        counts[:, _HALF] -= nonfinite  # they were counted as 0
+        counts[:, LINEAR_BINS] = nonfinite
+        return counts, ranges
 
     def _gradient_counts(self, bits: NDArray[np.int32]) -> Counts:
-        """As statistics.gradient_counts: a look-up and a comparison, both of whole numbers."""
-        column_of, edge_in = cells(torch.device("cpu"))
-        cell = self._lend("cell", np.int32, bits.size)
-        np.right_shift(bits, 15, out=cell)
-        place = torch.from_numpy(cell)
-        edge = edge_in.index_select(0, place).numpy()
-        column = column_of.index_select(0, place).numpy()
-        column += bits >= edge
-        return _occurrences(column, GRADIENT_COLUMNS)
+        """As statistics.gradient_counts, by smaller tables, which stay in the innermost cache.
 
-    def _wide(self, flat: Array, name: str = "wide") -> NDArray[np.float64]:
-        """The array in float64, until this is asked for again by the same name."""
-        wide = self._lend(name, np.float64, flat.size)
-        np.copyto(wide, flat)
+        bits  [layers, entries]  of the sizes
+
+        An eighth of an octave holds one edge at most, but below the normal numbers, where there are
+        none while subnormals are flushed. Where there are, their layers are counted by the finer tables.
+        """
+        found = _occurrences(self._columns(bits, *_eighths(), 20), 256)
+        counts = found[:, :GRADIENT_COLUMNS]
+        counts[:, ZERO] += found[:, _IS_ZERO]
+        for layer in np.flatnonzero(found[:, _IS_SUBNORMAL]):
+            column = self._columns(bits[layer][None], *cells(torch.device("cpu")), 15)
+            counts[layer] = _occurrences(column, GRADIENT_COLUMNS)[0]
+        return counts
+
+    def _columns(
+        self, bits: NDArray[np.int32], column_of: Tensor, edge_in: Tensor, shift: int
+    ) -> NDArray[np.uint8]:
+        """The column of each size, [layers, entries]: its cell's, or the next from the cell's edge on."""
+        cell = self._lend("cell", np.int32, *bits.shape)
+        edge = self._lend("edge", np.int32, *bits.shape)
+        column = self._lend("column", np.uint8, *bits.shape)
+        np.right_shift(bits, shift, out=cell)
+        place = torch.from_numpy(cell).view(-1)
+        torch.index_select(edge_in, 0, place, out=torch.from_numpy(edge).view(-1))
+        torch.index_select(column_of, 0, place, out=torch.from_numpy(column).view(-1))
+        is_above = np.greater_equal(bits, edge, out=self._lend("above", np.bool_, *bits.shape))
+        np.add(column, is_above.view(np.uint8), out=column)
+        return column
+
+    def _wide(self, row: Array, name: str = "wide") -> Floats:
+        """A layer in float64, until this is asked for by the same name again.
+
+        One at a time: it is used at once, and stays in the inner cache until then.
+        """
+        wide: Floats = self._lend(name, np.float64, 1, row.size)[0]
+        np.copyto(wide, row)
         return wide
 
-    def _lend(self, name: str, kind: type, size: int) -> NDArray[Any]:
-        """An array to write to. A new one each time would cost more than the arithmetic: new pages."""
-        lent = self._scratch.get((name, kind))
-        if lent is None or lent.size < size:
-            lent = self._scratch[name, kind] = np.empty(size, kind)
-        return lent[:size]
+    def _lend(self, name: str, kind: type, rows: int, size: int) -> NDArray[Any]:
+        """An array [rows, size] to write to; what was in it is lost. Those of one name share memory."""
+        known = self._lent.get((name, kind, rows, size))
+        if known is not None:
+            return known
+        nbytes = rows * size * np.dtype(kind).itemsize
+        memory = self._scratch.get(name)
+        if memory is None or memory.nbytes < nbytes:
+            memory = self._scratch[name] = np.empty(nbytes, np.uint8)
+            self._lent = {key: lent for key, lent in self._lent.items() if key[0] != name}
+        made: NDArray[Any] = memory[:nbytes].view(kind).reshape(rows, size)
+        self._lent[name, kind, rows, size] = made
+        return made
 
 
-def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+@cache
+def _eighths() -> tuple[Tensor, Tensor]:
+    """As statistics.cells, for eighths of an octave; what is zero or subnormal has columns of its own."""
+    first = np.arange(2**11, dtype=np.int64) << 20
+    edges = np.array([bits_of_smallest_not_below(edge) for edge in gradient_edges()])
+    column = BELOW + np.searchsorted(edges, first, side="right")
+    column[first >= INFINITY] = NONFINITE
+    edge_in = np.full(2**11, 2**31 - 1, np.int32)  # no size has these bits
+    inside = edges[edges % 2**20 != 0]
+    edge_in[inside >> 20] = inside
+    column[:8], edge_in[:8] = _IS_SUBNORMAL, 2**31 - 1
+    column[0], edge_in[0] = _IS_ZERO, 1
+    return torch.from_numpy(column.astype(np.uint8)), torch.from_numpy(edge_in)
+
+
+def _product(a: Floats, b: Floats) -> float:
+    """The dot product."""
     return torch.dot(torch.from_numpy(a), torch.from_numpy(b)).item()
 
 
-def _mean_and_std(wide: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean and standard deviation, divided by n. Two passes; the array is shifted by its mean."""
-    mean = float(np.add.reduce(wide)) / wide.size
+def _mean_and_std(wide: Floats) -> tuple[float, float]:
+    """Mean and standard deviation, divided by n; `wide` is changed.
+
+    Two passes, because a deep sigmoid layer's spread is a millionth of its mean.
+    """
+    mean = np.add.reduce(wide) / wide.size
     np.subtract(wide, mean, out=wide)
-    return mean, math.sqrt(_dot(wide, wide) / wide.size)
+    return mean, math.sqrt(_product(wide, wide) / wide.size)
 
 
-def _sample_correlation(wide: NDArray[np.float64]) -> float:
-    """As statistics.sample_correlation; wide [batch, units]."""
-    norm = np.sqrt(np.einsum("ij,ij->i", wide, wide))  # [batch]
-    scale = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm != 0)
-    count = np.count_nonzero(scale)
-    if count < 2:
-        return math.nan
-    total = torch.mv(torch.from_numpy(wide).t(), torch.from_numpy(scale))  # [units]
-    return (torch.dot(total, total).item() - count) / (count * (count - 1))
+def _sample_correlation(wide: Floats) -> Floats:
+    """As statistics.sample_correlation, [layers]; wide [layers, batch, units]."""
+    norm = np.sqrt(np.einsum("lbu,lbu->lb", wide, wide))
+    has_direction = norm != 0
+    scale = has_direction / np.where(has_direction, norm, 1.0)
+    total = torch.bmm(torch.from_numpy(scale[:, None]), torch.from_numpy(wide)).numpy()[:, 0]
+    count = has_direction.sum(axis=1)
+    mean = (np.einsum("lu,lu->l", total, total) - count) / (count * (count - 1))
+    return np.where(count > 1, mean, np.nan)
 
 
-def _power_of_two_not_below(largest: float) -> float:
-    mantissa, exponent = math.frexp(max(largest, 2.0**-100))
-    return math.ldexp(1.0, exponent - (mantissa == 0.5))
+def _powers_of_two_not_below(largest: Array) -> Floats:
+    # frexp gives m * 2^e with 1/2 <= m < 1; where m is 1/2 the value is itself a power of two.
+    mantissa, exponent = np.frexp(np.maximum(largest.astype(np.float64), 2.0**-100))
+    found: Floats = np.ldexp(1.0, exponent - (mantissa == 0.5))
+    return found
 
 
 def _occurrences(column: NDArray[np.uint8], columns: int) -> Counts:
-    """How often each number occurs, [columns]."""
-    found: Counts = torch.bincount(torch.from_numpy(column), minlength=columns).numpy()
+    """How often each number occurs in each row, [rows, columns]."""
+    found = np.empty((len(column), columns), np.int64)
+    for row, values in zip(found, column, strict=True):
+        row[:] = torch.bincount(torch.from_numpy(values), minlength=columns).numpy()
     return found
 
 

@@ -1,12 +1,13 @@
 """All statistics of one look at a network, and where they are computed: where its tensors are.
 
-On the CPU layer by layer (engine/host_statistics.py). On a GPU by stacks of equally shaped layers
+On the CPU by engine/host_statistics.py. On a GPU by stacks of equally shaped layers
 (engine/statistics.py), because a call costs more there than its arithmetic, and with one transfer
 for all numbers of a look.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -69,81 +70,145 @@ def measures_on(device: torch.device) -> Measures:
 
 
 class OnHost:
-    """Measures layer by layer, in numpy."""
+    """Measures a few layers at a time, in numpy."""
 
     place = torch.device("cpu")
 
     def __init__(self) -> None:
         self._host = Host()
-        self._before: dict[int, Tensor] = {}  # copies: the step changes the weights in place
-        self._norms: dict[
-            int, tuple[Tensor, float]
-        ] = {}  # gradients recorded last, and their norms
+        self._before: list[tuple[list[int], np.ndarray]] = []  # layers and copies of their weights
+        self._kept: dict[int, _Kept] = {}  # first layer of a group -> its gradients recorded last
 
     def begin(self, layers: int, weights: ByLayer) -> None:
         self._found = nothing(layers)
+        self._before = []
         with np.errstate(all="ignore"):  # what is not finite is shown
-            for number, weight in weights.items():
-                copy = _copied(weight, self._before.get(number))
-                self._before[number] = copy
-                numbers, counts, width = self._host.weight(copy.numpy())
-                self._keep(number, numbers)
-                self._found.weight[number - 1] = counts
-                self._found.weight_range[number - 1] = width
+            for group in _few_alike(weights):
+                # By a name of its own: it is needed until the step is taken.
+                before = self._host.stack(f"weights {group[0]}", _arrays(weights, group))
+                self._before.append((group, before))
+                numbers, counts, ranges = self._host.weights(before)
+                self._keep(group, numbers)
+                places = _places(group)
+                self._found.weight[places], self._found.weight_range[places] = counts, ranges
 
     def gradients(self, gradients: ByLayer, deltas: ByLayer, previous: dict[int, Tensor]) -> None:
-        with np.errstate(all="ignore"):  # what is not finite is shown
-            for number, gradient in gradients.items():
-                array, known = _array(gradient), previous.get(number)
-                numbers, self._found.gradient[number - 1] = self._host.gradient(array)
-                norm = numbers["grad_norm"]
-                if known is not None:
-                    norms = norm * self._norm(number, known)
-                    numbers["grad_cosine"] = self._host.cosine(array, known.numpy(), norms)
-                self._keep(number, numbers)
-                previous[number] = _copied(gradient, known)
-                self._norms[number] = previous[number], norm
-            for number, delta in deltas.items():
-                self._keep(number, {"delta_rms": self._host.rms(_array(delta))})
+        with np.errstate(all="ignore"):
+            known = {n: gradient for n, gradient in gradients.items() if n in previous}
+            new = {n: gradient for n, gradient in gradients.items() if n not in previous}
+            for group in [*_few_alike(known), *_few_alike(new)]:
+                self._gradients(group, gradients, previous)
+            for group in _few_alike(deltas):
+                stack = self._host.stack("stack", _arrays(deltas, group))
+                self._keep(group, {"delta_rms": self._host.rms(stack)})
+
+    def _gradients(self, group: list[int], now: ByLayer, previous: dict[int, Tensor]) -> None:
+        """Of layers all of which have a gradient before, or none."""
+        stack = self._host.stack("stack", _arrays(now, group))
+        kept = self._kept_of(group, previous) if group[0] in previous else None
+        before, norms = (kept.stack, kept.norms) if kept else (None, None)
+        numbers, counts = self._host.gradients(stack, before, norms)
+        self._found.gradient[_places(group)] = counts
+        self._keep(group, numbers)
+        if kept is None:
+            kept = self._kept[group[0]] = _Kept(np.empty_like(stack), now[group[0]].shape)
+            previous.update(zip(group, kept.tensors, strict=True))
+        np.copyto(kept.stack, stack)
+        kept.norms = numbers["grad_norm"]
+
+    def _kept_of(self, group: list[int], previous: dict[int, Tensor]) -> "_Kept":
+        """The gradients recorded last, as a stack: made anew where the group is another than then."""
+        kept = self._kept.get(group[0])
+        theirs = [previous[number] for number in group]
+        if kept is None or [*map(id, kept.tensors)] != [*map(id, theirs)]:
+            stack = self._host.stack("previous", _arrays(previous, group)).copy()
+            kept = self._kept[group[0]] = _Kept(stack, theirs[0].shape)
+            kept.norms = self._host.norms(stack)
+            previous.update(zip(group, kept.tensors, strict=True))
+        return kept
 
     def end(self, weights: ByLayer, signals: Signals, names: Mapping[int, str]) -> Measured:
         with np.errstate(all="ignore"):
-            for number, weight in weights.items():
-                before = self._before[number].numpy()
-                rms = self._found.scalars[ROW["weight_rms"], number - 1]
-                ratio = self._host.update_ratio(before, _array(weight), float(rms))
-                self._keep(number, {"update_ratio": ratio})
-            for number, signal in signals.items():
-                numbers, counts, width = self._host.activation(
-                    names[number], *(_array(side) for side in signal)
-                )
-                self._keep(number, numbers)
-                self._found.activation[number - 1] = counts
-                self._found.activation_range[number - 1] = width
+            for group, before in self._before:
+                rms = self._found.scalars[ROW["weight_rms"], _places(group)]
+                ratios = self._host.update_ratios(before, _arrays(weights, group), rms)
+                self._keep(group, {"update_ratio": ratios})
+            for name, some in _by_name(signals, names):
+                for group in _few_alike({number: signals[number][1] for number in some}):
+                    self._activations(name, group, signals)
         return self._found
 
-    def _norm(self, number: int, gradient: Tensor) -> float:
-        """The norm of a gradient recorded before: known, unless the run goes on from a checkpoint."""
-        known, norm = self._norms.get(number, (None, 0.0))
-        if known is gradient:
-            return norm
-        return self._host.norm(gradient.numpy())
+    def _activations(self, name: str, group: list[int], signals: Signals) -> None:
+        units = signals[group[0]][1].shape[1]
+        before, after = (
+            self._host.stack(f"stack {side}", [_array(signals[n][side]) for n in group])
+            for side in (0, 1)
+        )
+        numbers, counts, ranges = self._host.activations(name, before, after, units)
+        self._keep(group, numbers)
+        places = _places(group)
+        self._found.activation[places], self._found.activation_range[places] = counts, ranges
 
-    def _keep(self, number: int, numbers: dict[str, float]) -> None:
-        for name, value in numbers.items():
-            self._found.scalars[ROW[name], number - 1] = value
+    def _keep(self, group: list[int], numbers: Mapping[str, Floats]) -> None:
+        places = _places(group)
+        for name, values in numbers.items():
+            self._found.scalars[ROW[name], places] = values
+
+
+class _Kept:
+    """Gradients of some layers, as a stack, and as the tensors that share its memory."""
+
+    def __init__(self, stack: np.ndarray, shape: torch.Size):
+        self.stack = stack
+        self.tensors = [torch.from_numpy(row).view(shape) for row in stack]
+        self.norms = np.zeros(len(stack))
+
+
+#: Entries of the layers that are taken together on a CPU: 4 MB of float64, which the outer cache
+#: holds. One layer at a time is a third slower, by its many calls.
+TOGETHER = 2**19
+
+
+def _few_alike(tensors: ByLayer) -> list[list[int]]:
+    """The layers in groups of equal shape, of TOGETHER entries at most, or of one layer."""
+    return _few(tuple((number, tensor.shape) for number, tensor in tensors.items()))
+
+
+@lru_cache(maxsize=64)  # the same layers at each look
+def _few(shapes: tuple[tuple[int, torch.Size], ...]) -> list[list[int]]:
+    groups: dict[torch.Size, list[int]] = {}
+    for number, shape in shapes:
+        groups.setdefault(shape, []).append(number)
+    few = []
+    for shape, group in groups.items():
+        most = max(1, TOGETHER // max(1, shape.numel()))
+        few += [group[first : first + most] for first in range(0, len(group), most)]
+    return few
+
+
+def _by_name(signals: Signals, names: Mapping[int, str]) -> list[tuple[str, list[int]]]:
+    """The layers of each activation."""
+    found: dict[str, list[int]] = {}
+    for number in signals:
+        found.setdefault(names[number], []).append(number)
+    return list(found.items())
+
+
+def _places(group: list[int]) -> slice | list[int]:
+    """Rows of the layers; a slice where it can be, which costs a tenth."""
+    first, last = group[0], group[-1]
+    if last - first + 1 == len(group):
+        return slice(first - 1, last)
+    return [number - 1 for number in group]
+
+
+def _arrays(tensors: ByLayer, group: list[int]) -> list[np.ndarray]:
+    return [_array(tensors[number]) for number in group]
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    """The tensor as an array of one piece; without a copy on the CPU."""
-    return tensor.detach().cpu().contiguous().numpy()
-
-
-def _copied(tensor: Tensor, old: Tensor | None) -> Tensor:
-    """A copy in the CPU's memory, in that of an old one where it fits."""
-    if old is None or old.shape != tensor.shape:
-        old = torch.empty(tensor.shape, dtype=tensor.dtype)
-    return old.copy_(tensor.detach())
+    """The tensor, which needs no gradient, as an array of one piece; without a copy on the CPU."""
+    return tensor.cpu().contiguous().numpy()
 
 
 class OnDevice:
@@ -178,10 +243,11 @@ class OnDevice:
             self._keep(group, statistics.weight_statistics(before))
             self._keep(group, {"update_ratio": statistics.update_ratio(before, after)})
             kept.append((group, *statistics.linear_counts(before)))
-        for group in _alike_signals(signals, names):
-            before, after = (_stack({n: signals[n][s] for n in group}, group) for s in (0, 1))
-            self._keep(group, statistics.activation_statistics(names[group[0]], before, after))
-            outputs.append((group, *statistics.linear_counts(after)))
+        for name, some in _by_name(signals, names):
+            for group in _alike({number: signals[number][1] for number in some}):
+                before, after = (_stack({n: signals[n][s] for n in group}, group) for s in (0, 1))
+                self._keep(group, statistics.activation_statistics(name, before, after))
+                outputs.append((group, *statistics.linear_counts(after)))
         found = nothing(self._layers)
         pieces = [(found.scalars[ROW[name]], group, value) for name, group, value in self._found]
         pieces += [(found.gradient, *part) for part in self._gradient]
@@ -216,13 +282,6 @@ def _alike(tensors: ByLayer) -> list[list[int]]:
     groups: dict[torch.Size, list[int]] = {}
     for number, tensor in tensors.items():
         groups.setdefault(tensor.shape, []).append(number)
-    return list(groups.values())
-
-
-def _alike_signals(signals: Signals, names: Mapping[int, str]) -> list[list[int]]:
-    groups: dict[tuple[str, torch.Size], list[int]] = {}
-    for number, (_, after) in signals.items():
-        groups.setdefault((names[number], after.shape), []).append(number)
     return list(groups.values())
 
 

@@ -255,3 +255,8 @@ class Network(nn.Module):
     def layers_in_use(self) -> list[int]:
         """Numbers of the layers that the current phase contains, the output layer last."""
         return [*range(1, self.active + 1), self.spec.depth + 1]
+
+    def blocks_in_use(self) -> dict[int, Block]:
+        """The hidden layers that the current phase contains, by number."""
+        # A ModuleList finds its n-th module in n steps, and a slice of it is a new one.
+        return dict(enumerate(itertools.islice(self.hidden, self.active), start=1))  # type: ignore[arg-type]

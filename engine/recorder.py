@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from engine.clock import Clock, Meter
 from engine.kernels import kernel_of
 from engine.measures import Measured, Measures, measures_on
-from engine.network import Block, Network
+from engine.network import Network
 from engine.records import ROW, EpochEnd, Event, Item, Record, Steps
 from engine.spec import Phase, RunSpec
 
@@ -200,25 +200,22 @@ class _Look:
 
     def __init__(self, network: Network, measures: Measures):
         self.network, self.measures = network, measures
-        self.numbers = network.layers_in_use()
+        blocks = network.blocks_in_use()
+        output = network.spec.layers
+        self.linears = {number: block.linear for number, block in blocks.items()}
+        self.linears[output] = network.output
         self.z: dict[int, Tensor] = {}  # output of each Linear, [batch, units]
         self.signals: dict[int, tuple[Tensor, Tensor]] = {}  # each activation's input and output
         self.handles: list[RemovableHandle] = []
-        for number in self.numbers:
-            self._watch(number)
+        for number, linear in self.linears.items():
+            self.handles.append(linear.register_forward_hook(self._keep_z(number)))
+        for number, block in blocks.items():
+            hook = self._keep_signals(number)
+            self.handles.append(block.activation.register_forward_hook(hook))
         measures.begin(network.spec.layers, self._weights())
 
     def _weights(self) -> dict[int, Tensor]:
-        return {n: self.network.layer(n).weight.detach() for n in self.numbers}
-
-    def _watch(self, number: int) -> None:
-        linear = self.network.layer(number)
-        self.handles.append(linear.register_forward_hook(self._keep_z(number)))
-        if number <= self.network.spec.depth:
-            block = self.network.hidden[number - 1]
-            assert isinstance(block, Block)
-            hook = self._keep_signals(number)
-            self.handles.append(block.activation.register_forward_hook(hook))
+        return {number: linear.weight.detach() for number, linear in self.linears.items()}
 
     def _keep_z(self, number: int) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -240,19 +237,21 @@ class _Look:
         previous  layer -> its last recorded gradient; replaced by this one
         """
         gradients = {
-            n: grad for n in self.numbers if (grad := self.network.layer(n).weight.grad) is not None
+            number: gradient
+            for number, linear in self.linears.items()
+            if (gradient := linear.weight.grad) is not None
         }
         deltas = {n: _gradient_of(self.z[n]) for n in gradients}
         self.measures.gradients(gradients, deltas, previous)
 
     def after_update(self) -> Measured:
         """Measure the step and the signals; all that was found."""
-        names = dict.fromkeys(self.numbers, self.network.spec.activation)
-        names[self.numbers[-1]] = "identity"
-        logits = self.z[self.numbers[-1]]
-        signals = self.signals | {self.numbers[-1]: (logits, logits)}
+        output, activation = self.network.spec.layers, self.network.spec.activation
+        names = dict.fromkeys(self.linears, activation) | {output: "identity"}
+        logits = self.z[output].detach()
+        signals = self.signals | {output: (logits, logits)}
         found = self.measures.end(self._weights(), signals, names)
-        for number in self.numbers:
+        for number in self.linears:
             found.scalars[ROW["frozen"], number - 1] = self.network.is_frozen(number)
         return found
 

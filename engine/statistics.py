@@ -202,10 +202,10 @@ def gradient_counts(gradient: Tensor) -> Tensor:
 def cells(device: torch.device) -> tuple[Tensor, Tensor]:
     """For each cell of float32 its first value's column, uint8, and the edge inside it as bits, int32."""
     first = np.arange(2**16, dtype=np.int64) << 15
-    edges = np.array([_bits_of_smallest_not_below(edge) for edge in gradient_edges()])
+    edges = np.array([bits_of_smallest_not_below(edge) for edge in gradient_edges()])
     # The column of a size is BELOW + the number of edges not above it.
     column = BELOW + np.searchsorted(edges, first, side="right")
-    column[first >= _INFINITY] = NONFINITE
+    column[first >= INFINITY] = NONFINITE
     edge_in = np.full(2**16, 2**31 - 1, np.int32)  # no size has these bits
     inside = edges[edges % 2**15 != 0]  # an edge on a cell's first value splits nothing
     edge_in[inside >> 15] = inside
@@ -215,10 +215,10 @@ def cells(device: torch.device) -> tuple[Tensor, Tensor]:
     )
 
 
-_INFINITY = 0x7F800000  # bits of float32 infinity; NaN has more
+INFINITY = 0x7F800000  # bits of float32 infinity; NaN has more
 
 
-def _bits_of_smallest_not_below(value: float) -> int:
+def bits_of_smallest_not_below(value: float) -> int:
     """The bits, as a whole number, of the smallest float32 that is at least `value`, itself positive."""
     last_place = max(math.frexp(value)[1] - 24, -149)  # exponent of the float32's last bit
     return math.ceil(math.ldexp(value, -last_place)) + (last_place + 149) * 2**23
