@@ -8,9 +8,11 @@ import sqlite3
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.records import (
     EPOCH_NUMBERS,
@@ -102,6 +104,31 @@ def steps_of(row: tuple[Any, ...]) -> Steps:
     loss, accuracy = np.frombuffer(row[2], np.float64).reshape(2, -1)
     watched = math.nan if row[3] is None else row[3]
     return Steps(first=row[0], seconds=row[1], loss=loss, accuracy=accuracy, watched=watched)
+
+
+def joined(rows: list[tuple[Any, ...]], recent: int = 64) -> list[Steps]:
+    """The blocks of rows in order, all but the most recent ones as one where they follow each other.
+
+    A run of a million steps has a hundred thousand blocks, which one by one take seconds.
+    """
+    old, new = rows[:-recent], rows[-recent:]
+    counts = np.array([len(row[2]) // 16 for row in old], np.int64)
+    firsts = np.array([row[0] for row in old], np.int64)
+    follow = firsts[1:] == firsts[:-1] + counts[:-1]
+    bounds = [0, *(np.flatnonzero(~follow) + 1).tolist(), len(old)]
+    parts = [_as_one(old[a:b], counts[a:b]) for a, b in pairwise(bounds) if b > a]
+    return [*parts, *map(steps_of, new)]
+
+
+def _as_one(rows: list[tuple[Any, ...]], counts: NDArray[np.int64]) -> Steps:
+    """Blocks that follow each other, of so many steps each; each holds its losses, then accuracies."""
+    numbers = np.frombuffer(b"".join(row[2] for row in rows), np.float64)
+    before = np.cumsum(counts) - counts  # steps before each block; twice as many numbers
+    places = np.arange(counts.sum()) + np.repeat(before, counts)
+    loss, accuracy = numbers[places], numbers[places + np.repeat(counts, counts)]
+    _, seconds, _, watched = rows[-1]
+    told = math.nan if watched is None else watched
+    return Steps(first=rows[0][0], seconds=seconds, loss=loss, accuracy=accuracy, watched=told)
 
 
 def epoch_of(row: tuple[Any, ...]) -> EpochEnd:

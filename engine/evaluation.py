@@ -1,6 +1,6 @@
 """What a network is worth on examples it does not train on, and where its numbers broke."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,12 +10,10 @@ from engine.data import Examples
 from engine.network import Network
 
 
-def evaluate(
-    network: Network, examples: Examples, batches: Iterable[Tensor]
-) -> tuple[float, float]:
+def evaluate(network: Network, examples: Examples, batch_size: int) -> tuple[float, float]:
     """Mean loss and accuracy per example, in evaluation mode.
 
-    batches  indices of the examples, batch by batch; a whole-tensor norm's answer depends on them
+    batch_size  examples at a time, in their order; a whole-tensor norm's answer depends on it
 
     Sums over examples are divided by the number of examples. (The published notebooks divide the
     validation loss by the number of test batches: their 1.3816 is really 2.3027.)
@@ -24,9 +22,13 @@ def evaluate(
     loss_sum = torch.zeros((), dtype=torch.float64)
     correct = 0
     with torch.no_grad():
-        for index in batches:
-            logits = network(examples.inputs[index])
-            labels = examples.labels[index]
+        batches = zip(
+            torch.split(examples.inputs, batch_size),
+            torch.split(examples.labels, batch_size),
+            strict=True,
+        )
+        for inputs, labels in batches:
+            logits = network(inputs)
             losses = nn.functional.cross_entropy(logits, labels, reduction="none")
             loss_sum += losses.cpu().double().sum()
             correct += int((logits.argmax(1) == labels).sum())

@@ -61,10 +61,11 @@ class _Losses:
 
     def judge(self, step: int) -> None:
         """Up to a step: losses beyond the newest record wait for the next."""
-        while len(self._loss) >= CHUNK and self._end + CHUNK <= step + 1:
-            loss = float(np.mean(self._loss[:CHUNK]))
-            accuracy = float(np.mean(self._accuracy[:CHUNK]))
-            del self._loss[:CHUNK], self._accuracy[:CHUNK]
+        begun = 0  # of what waits; let go of together, because what is behind it moves up each time
+        while len(self._loss) - begun >= CHUNK and self._end + CHUNK <= step + 1:
+            loss = float(np.mean(self._loss[begun : begun + CHUNK]))
+            accuracy = float(np.mean(self._accuracy[begun : begun + CHUNK]))
+            begun += CHUNK
             near = OFF_GUESSING if self._since is not None else AT_GUESSING
             is_stuck = abs(loss / self._guess - 1) < near and accuracy < self._awake
             if is_stuck and self._since is None:
@@ -74,6 +75,7 @@ class _Losses:
                     self._plateau = self._since, self._end
                 self._since = None
             self._end, self._mean = self._end + CHUNK, loss
+        del self._loss[:begun], self._accuracy[:begun]
 
     @property
     def told(self) -> Loss:
@@ -239,7 +241,7 @@ def read(
     """
     course, spec = Course(info.spec), info.now
     end = MOST_STEP if until is None else until
-    course.add_steps(reader.steps(until=end))
+    course.add_steps(reader.steps(until=end, joined=True))
     course.add_records(reader.records(until=end))
     for one in reader.epochs():
         if one.step <= end:

@@ -59,7 +59,7 @@ def first_batch(spec: RunSpec) -> tuple[Network, Tensor, Tensor]:
     trainer.set_up(spec.changed({"device": "cpu"}))
     run = trainer.prepare(spec, places, places.at(torch.arange(1)), CPU)
     run.network.enter(spec.phases[0])
-    index = next(iter(Batches(run.data.train, spec.batch_size, shuffle=True)))
+    index = next(iter(Batches(run.data.train, spec.batch_size)))
     where = run.data.train.inputs[index, 0]
     return run.network, whole.inputs[where], whole.labels[where]
 

@@ -4,6 +4,7 @@ Recording changes nothing: it draws no random number, and what it reads it does 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -204,7 +205,8 @@ class _Look:
         output = network.spec.layers
         self.linears = {number: block.linear for number, block in blocks.items()}
         self.linears[output] = network.output
-        self.z: dict[int, Tensor] = {}  # output of each Linear, [batch, units]
+        self.logits: Tensor | None = None
+        self.deltas: dict[int, Tensor] = {}  # dL/dz of each Linear's output z, [batch, units]
         self.signals: dict[int, tuple[Tensor, Tensor]] = {}  # each activation's input and output
         self.handles: list[RemovableHandle] = []
         for number, linear in self.linears.items():
@@ -219,9 +221,10 @@ class _Look:
 
     def _keep_z(self, number: int) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            self.z[number] = output
+            self.logits = output  # in the end the last one's
             if output.requires_grad:  # not in a frozen layer
-                output.retain_grad()
+                # Not `retain_grad`, which would copy it.
+                output.register_hook(partial(self.deltas.__setitem__, number))  # type: ignore[no-untyped-call]
 
         return hook
 
@@ -241,14 +244,15 @@ class _Look:
             for number, linear in self.linears.items()
             if (gradient := linear.weight.grad) is not None
         }
-        deltas = {n: _gradient_of(self.z[n]) for n in gradients}
+        deltas = {number: self.deltas[number] for number in gradients}
         self.measures.gradients(gradients, deltas, previous)
 
     def after_update(self) -> Measured:
         """Measure the step and the signals; all that was found."""
         output, activation = self.network.spec.layers, self.network.spec.activation
         names = dict.fromkeys(self.linears, activation) | {output: "identity"}
-        logits = self.z[output].detach()
+        assert self.logits is not None, "the network has been used"
+        logits = self.logits.detach()
         signals = self.signals | {output: (logits, logits)}
         found = self.measures.end(self._weights(), signals, names)
         for number in self.linears:
@@ -259,8 +263,3 @@ class _Look:
         """Take the hooks off."""
         for handle in self.handles:
             handle.remove()
-
-
-def _gradient_of(z: Tensor) -> Tensor:
-    assert z.grad is not None, "the hook retained it"
-    return z.grad

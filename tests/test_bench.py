@@ -102,6 +102,18 @@ def test_a_section_replaces_its_own_and_leaves_the_others(tmp_path):
     )
 
 
+def test_some_rows_are_written_anew_where_the_others_are_of_this_machine(tmp_path):
+    about = report.machine() | {"date": "2026-11-20", "data": "Fashion-MNIST"}
+    before = [Result(name="worker_mb", value=700.0), Result(name="record_bytes", value=3000.0)]
+    old = report.markdown(before, about)
+    now = about | {"date": "2026-11-25"}
+    text = report.with_rows_of(old, [Result(name="worker_mb", value=701.0)], now)
+    assert text == report.markdown([Result(name="worker_mb", value=701.0), before[1]], now)
+    elsewhere = now | {"cpu": "Another"}
+    with pytest.raises(RunError, match="another machine"):
+        report.with_rows_of(old, [Result(name="worker_mb", value=701.0)], elsewhere)
+
+
 def test_what_means_nothing_is_not_written_and_no_unknown_field_is_asked_for():
     _, said = engine("bench", "--quick", "--write", code=2)
     assert "mean nothing" in said

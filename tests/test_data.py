@@ -133,3 +133,26 @@ def test_a_stop_is_heard_during_a_download(monkeypatch):
     with pytest.raises(DataError, match="Stopped"):
         data.load(RunSpec(data="mnist"), stopped)
     never.set()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 100, 500])
+def test_batches_are_those_of_a_data_loader_and_so_is_what_they_draw(batch_size):
+    examples = data.Examples(inputs=torch.zeros(100, 2), labels=torch.zeros(100, dtype=torch.long))
+    batches = data.Batches(examples, batch_size)
+    loader = torch.utils.data.DataLoader(range(100), batch_size, shuffle=True)
+    orders, states = [], []
+    for source in (batches, loader):
+        torch.manual_seed(5)
+        orders.append([batch.tolist() for _ in range(3) for batch in source])
+        states.append(torch.get_rng_state())
+    assert orders[0] == orders[1]
+    assert torch.equal(*states)
+
+
+def test_one_number_is_drawn_for_a_loader_without_an_order():
+    states = []
+    for draw in (data.draw_as_loader, lambda: list(torch.utils.data.DataLoader(range(10), 3))):
+        torch.manual_seed(5)
+        draw()
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)

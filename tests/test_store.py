@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import fields
 
+import made_up
 import numpy as np
 import pytest
 
@@ -234,3 +235,34 @@ def test_a_record_of_the_published_network_takes_a_few_kilobytes(tmp_path):
             )
         writer.commit()
     assert path.stat().st_size / 300 < 6000
+
+
+@pytest.mark.parametrize("lengths", [[3] * 200, [5, 1, 70, 2, *[4] * 100], [7], [1] * 65])
+@pytest.mark.parametrize("gap", [False, True])
+def test_joined_blocks_hold_what_single_ones_hold(tmp_path, lengths, gap):
+    """A gap cannot come about in a run of ours; a file from elsewhere may have one."""
+    file = made_up.run_file(tmp_path / "20261123-140509-3fa2.sqlite")
+    random = np.random.default_rng(1)
+    with store.Writer(file) as writer:
+        first = 0
+        for number, length in enumerate(lengths):
+            first += 10 * (gap and number == len(lengths) // 2)
+            loss, accuracy = random.random((2, length))
+            told = {"seconds": float(first), "watched": first / 2}
+            writer.add(Steps(first=first, loss=loss, accuracy=accuracy, **told))
+            first += length
+        writer.commit()
+    with store.Reader(file) as reader:
+        single, joined = reader.steps(), reader.steps(joined=True)
+    assert len(joined) <= 64 + 1 + gap
+    for name in ("loss", "accuracy"):
+        both = [np.concatenate([getattr(b, name) for b in some]) for some in (single, joined)]
+        assert np.array_equal(*both)
+    steps = [
+        np.concatenate([b.first + np.arange(len(b.loss)) for b in some])
+        for some in (single, joined)
+    ]
+    assert np.array_equal(*steps)
+    ends = {b.first + len(b.loss): (b.seconds, b.watched) for b in single}
+    for block in joined:
+        assert ends[block.first + len(block.loss)] == (block.seconds, block.watched)

@@ -37,9 +37,7 @@ class Viewer:
 
     waiting: dict[str, deque[bytes]] = field(default_factory=dict)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
-    rest: float = (
-        0.0  # seconds between two messages, at least; what comes meanwhile is sent together
-    )
+    rest: float = 0.0  # seconds between messages, at least; what comes meanwhile goes together
 
     def offer(self, subject: str, frame: bytes, snapshot: Callable[[], bytes]) -> None:
         """Queue a frame; where too many wait, drop them for one that makes up for all."""

@@ -228,7 +228,7 @@ class RunView:
         self.reader.close()
 
     def _read_steps(self) -> None:
-        blocks = self.reader.steps(self._last["steps"])
+        blocks = self.reader.steps(self._last["steps"], joined=True)
         if not blocks:
             return
         steps = np.concatenate([b.first + np.arange(len(b.loss)) for b in blocks])

@@ -37,7 +37,10 @@ Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="NAME", help="Only fields whose name begins so; repeat it."),
 ]
-Write = Annotated[bool, typer.Option("--write", help="Put the table into docs/performance.md.")]
+Write = Annotated[
+    bool,
+    typer.Option("--write", help="Put it into docs/performance.md; with --only, these rows anew."),
+]
 
 
 def measure_speed(
@@ -57,10 +60,6 @@ def measure_speed(
             raise SpecError(
                 {"write": "--write and --quick exclude each other: its numbers mean nothing."}
             )
-        if only and write:
-            raise SpecError(
-                {"write": "--write and --only exclude each other: the table must be whole."}
-            )
         asked = Asked(quick=quick, only=checked(only or ()), minutes=minutes)
         found = {part: list(results(part, asked)) for part in parts}
     about = report.machine()
@@ -77,7 +76,11 @@ def measure_speed(
     if write:
         for part in parts:
             head = f"## {TITLES[part]}\n\nMade by `python -m engine bench{FLAGS[part]} --write`."
-            report.write_section(head, report.markdown(found[part], about), first=True)
+            with refusing():
+                text = report.markdown(found[part], about)
+                if only:
+                    text = report.with_rows_of(report.section(head), found[part], about)
+                report.write_section(head, text, first=True)
 
 
 def results(part: Part, asked: Asked) -> Iterator[Result]:

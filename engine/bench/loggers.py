@@ -1,7 +1,7 @@
 """TensorBoard and W&B doing what they can of a record at the same steps: histograms and norms.
 
 Each step of theirs takes the histograms and the norms of dL/dW, W and the activation of every layer,
-by their own functions. Ours takes the whole record, and commits it to the run's file at once, which
+by their own functions; W&B's of dL/dW and W by its `watch`. Ours takes the whole record, and commits it to the run's file at once, which
 a run does for several together.
 """
 
@@ -33,6 +33,10 @@ class _Logger(ABC):
 
     def __init__(self, folder: str):
         self.folder = folder
+
+    def watch(self, network: nn.Module) -> None:
+        """Be shown the network, where the logger has a way of its own of watching one."""
+        return
 
     @abstractmethod
     def log(self, tensors: dict[str, Tensor], step: int) -> None:
@@ -71,10 +75,14 @@ class _WandB(_Logger):
         self.histogram = wandb.Histogram
         self.run = wandb.init(mode="offline", dir=folder, project="bench", settings=quiet)
 
+    def watch(self, network: nn.Module) -> None:
+        self.run.watch(network, log="all", log_freq=1)  # histograms of all parameters and gradients
+
     def log(self, tensors: dict[str, Tensor], step: int) -> None:
         row: dict[str, Any] = {}
         for name, tensor in tensors.items():
-            row[name] = self.histogram(tensor.numpy())  # type: ignore[arg-type]
+            if name.startswith("activation"):  # which `watch` knows nothing of
+                row[name] = self.histogram(tensor.numpy())  # type: ignore[arg-type]
             row[f"{name}/norm"] = tensor.norm().item()
         self.run.log(row, step=step)
 
@@ -90,6 +98,7 @@ class _Logged:
 
     def __init__(self, bare: Bare, logger: _Logger):
         self.bare, self.logger, self.at = bare, logger, 0
+        logger.watch(bare.network)
         linears = [m for m in bare.network if isinstance(m, nn.Linear)]
         self.layers = {f"layer_{number:03}": m for number, m in enumerate(linears, start=1)}
         # A layer's activation comes out of the module behind it; the last layer's are its logits.

@@ -4,6 +4,7 @@ import datetime
 import math
 import os
 import platform
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import psutil
 from rich.table import Table
 
 from engine.bench.fields import FIELDS, Field
+from engine.errors import RunError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 PACKAGES = ("torch", "streamlit", "plotly", "numpy")
@@ -125,8 +127,42 @@ def as_json(
 
 def markdown(results: Sequence[Result], about: dict[str, Any]) -> str:
     """The table in Markdown, below a line about the machine."""
-    rows = [(result.field.what, measured(result), wanted(result)) for result in results]
+    rows = map(_row, results)
     return f"{machine_words(about)}\n\n{rows_in_markdown(rows)}"
+
+
+def with_rows_of(text: str, results: Sequence[Result], about: dict[str, Any]) -> str:
+    """A section's text with these rows in place of its own of the same fields. Raises RunError.
+
+    text  as `markdown` makes it, measured on the same machine with the same versions
+    """
+    here = machine_words(about)
+    lines = text.splitlines()
+    if not any(_without_date(line) == _without_date(here) for line in lines):
+        raise RunError("The table in docs/performance.md is of another machine: measure all of it.")
+    news = {
+        result.field.what: rows_in_markdown([_row(result)]).splitlines()[-1] for result in results
+    }
+    for place, line in enumerate(lines):
+        if _without_date(line) == _without_date(here):
+            lines[place] = here
+        elif line.startswith("| "):
+            lines[place] = news.get(line[2:].partition(" | ")[0], line)
+    return "\n".join(lines)
+
+
+def _without_date(words: str) -> str:
+    return re.sub(r"; \d{4}-\d{2}-\d{2}", "", words)
+
+
+def _row(result: Result) -> tuple[str, str, str]:
+    return result.field.what, measured(result), wanted(result)
+
+
+def section(head: str) -> str:
+    """What stands in docs/performance.md below the head; "" without one."""
+    _, _, after = DOCUMENT.read_text().partition(f"\n{head.strip()}\n")
+    return after.partition("\n## ")[0].strip()
 
 
 def rows_in_markdown(rows: Iterable[tuple[str, str, str]]) -> str:
