@@ -39,6 +39,7 @@ from engine.statistics import (
 )
 
 Array = NDArray[np.float32]
+Lazy = Callable[[], Array]
 Numbers = dict[str, Floats]  # statistic -> its value in each of the layers, [layers]
 _SIZE_BITS = 0x7FFFFFFF  # all bits of a float32 but its sign
 _HALF = LINEAR_BINS // 2
@@ -126,11 +127,12 @@ class Host:
             np.subtract(new.reshape(-1), old, out=row)
         return self.rms(steps) / rms_before
 
-    def activations(self, name: str, before: Array, after: Array, units: int) -> Any:
+    def activations(self, name: str, before: Lazy, after: Array, units: int) -> Any:
         """activation_mean and _std, saturated_share, dead_share, sample_correlation; counts, ranges.
 
         name    of the activation
-        before  of its inputs [batch, units], after any normalisation
+        before  gives the stack of its inputs [batch, units], after any normalisation; many a slope is
+                known from the output, and needs no copy of them
         after   of its outputs
         """
         by_unit = (len(after), -1, units)
@@ -284,40 +286,43 @@ def _occurrences(column: NDArray[np.uint8], columns: int) -> Counts:
     return found
 
 
-def _gelu_slope(before: Array, after: Array) -> Array:
-    density = np.exp(before * before * -0.5) * np.float32(1 / math.sqrt(2 * math.pi))
-    cumulative = torch.special.ndtr(torch.from_numpy(before)).numpy()
-    slope: Array = np.abs(cumulative + before * density) * np.float32(1 / 1.1289042)
+def _gelu_slope(before: Lazy, after: Array) -> Array:
+    x = before()
+    density = np.exp(x * x * -0.5) * np.float32(1 / math.sqrt(2 * math.pi))
+    cumulative = torch.special.ndtr(torch.from_numpy(x)).numpy()
+    slope: Array = np.abs(cumulative + x * density) * np.float32(1 / 1.1289042)
     return slope
 
 
-def _silu_slope(before: Array, after: Array) -> Array:
-    sigmoid = _sigmoid(before)
-    slope: Array = np.abs(sigmoid * (1 + before * (1 - sigmoid))) * np.float32(1 / 1.0998393)
+def _silu_slope(before: Lazy, after: Array) -> Array:
+    x = before()
+    sigmoid = _sigmoid(x)
+    slope: Array = np.abs(sigmoid * (1 + x * (1 - sigmoid))) * np.float32(1 / 1.0998393)
     return slope
 
 
-def _sigmoid(before: Array) -> Array:
-    found: Array = torch.sigmoid(torch.from_numpy(before)).numpy()
+def _sigmoid(x: Array) -> Array:
+    found: Array = torch.sigmoid(torch.from_numpy(x)).numpy()
     return found
 
 
-def _selu_slope(before: Array, after: Array) -> Array:
-    slope = np.exp(np.minimum(before, np.float32(0)))
-    slope[before > 0] = 1 / SELU_ALPHA
+def _selu_slope(before: Lazy, after: Array) -> Array:
+    x = before()
+    slope = np.exp(np.minimum(x, np.float32(0)))
+    slope[x > 0] = 1 / SELU_ALPHA
     return slope
 
 
 #: Size of each activation's slope over its largest, from its input and output; bool is 0 and 1.
-SLOPES: dict[str, Callable[[Array, Array], NDArray[Any]]] = {
+SLOPES: dict[str, Callable[[Lazy, Array], NDArray[Any]]] = {
     "sigmoid": lambda before, after: (1 - after) * after * np.float32(4),
     "tanh": lambda before, after: 1 - after * after,
-    "relu": lambda before, after: before > 0,
-    "leaky_relu": lambda before, after: np.where(before > 0, np.float32(1), np.float32(0.01)),
-    "elu": lambda before, after: np.exp(np.minimum(before, np.float32(0))),
+    "relu": lambda before, after: before() > 0,
+    "leaky_relu": lambda before, after: np.where(before() > 0, np.float32(1), np.float32(0.01)),
+    "elu": lambda before, after: np.exp(np.minimum(before(), np.float32(0))),
     "selu": _selu_slope,
     "gelu": _gelu_slope,
     "silu": _silu_slope,
-    "softplus": lambda before, after: _sigmoid(before),
-    "identity": lambda before, after: np.broadcast_to(np.True_, before.shape),
+    "softplus": lambda before, after: _sigmoid(before()),
+    "identity": lambda before, after: np.broadcast_to(np.True_, after.shape),
 }

@@ -140,10 +140,11 @@ class OnHost:
 
     def _activations(self, name: str, group: list[int], signals: Signals) -> None:
         units = signals[group[0]][1].shape[1]
-        before, after = (
-            self._host.stack(f"stack {side}", [_array(signals[n][side]) for n in group])
-            for side in (0, 1)
-        )
+        after = self._host.stack("stack", [_array(signals[n][1]) for n in group])
+
+        def before() -> np.ndarray:
+            return self._host.stack("other stack", [_array(signals[n][0]) for n in group])
+
         numbers, counts, ranges = self._host.activations(name, before, after, units)
         self._keep(group, numbers)
         places = _places(group)

@@ -74,7 +74,7 @@ def test_the_slopes_are_those_of_the_other_way(name):
     before = torch.linspace(-30, 30, 6003).reshape(3, -1)
     after = ACTIVATIONS[name]()(before)
     wanted = statistics.SLOPES[name](before, after).numpy()
-    found = SLOPES[name](before.numpy(), after.numpy())
+    found = SLOPES[name](before.numpy, after.numpy())
     assert np.asarray(found, float) == pytest.approx(wanted, abs=2e-6)
     assert ((found == 0) == (wanted == 0)).all(), "a unit is dead where the slope is exactly 0"
 
