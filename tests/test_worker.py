@@ -11,6 +11,7 @@ import pytest
 from engine import contenders, runs, store
 from engine.spec import RunSpec
 from engine.supervisor import Worker
+from engine.worker import Job
 
 SPECS = {
     "saturated": RunSpec(init="normal", std=10.0, width=32, epochs=1, threads=2),
@@ -112,3 +113,22 @@ def test_a_worker_told_to_end_ends(worker, busy):
     worker.process.wait(10)
     if busy:
         assert runs.info(file.stem).sentence.startswith("Stopped by the system at step")
+
+
+def test_what_writing_takes_is_part_of_what_watching_takes(home, monkeypatch):
+    """All but the commits at its end, which come after the last block of losses."""
+    write, seconds, commits = store.Writer.commit, 0.02, []
+
+    def slow(writer, heartbeat=None):
+        time.sleep(seconds)
+        commits.append(heartbeat)
+        write(writer, heartbeat)
+
+    run = runs.create(RunSpec(width=4, depth=1, steps=40, device="cpu"))
+    job = Job(runs.path(run))
+    monkeypatch.setattr(store.Writer, "commit", slow)
+    job.work()
+    with store.Reader(runs.path(run)) as reader:
+        told = reader.steps()[-1].watched
+    assert len(commits) >= 4, "the first steps are committed at once"
+    assert told >= seconds * (len(commits) - 3)
