@@ -117,14 +117,14 @@ def test_a_worker_told_to_end_ends(worker, busy):
 
 def test_what_writing_takes_is_part_of_what_watching_takes(home, monkeypatch):
     """All but the commits at its end, which come after the last block of losses."""
-    write, seconds, commits = store.Writer.commit, 0.02, []
+    write, seconds, commits = store.Writer.commit, 0.2, []
 
     def slow(writer, heartbeat=None):
         time.sleep(seconds)
         commits.append(heartbeat)
         write(writer, heartbeat)
 
-    run = runs.create(RunSpec(width=4, depth=1, steps=40, device="cpu"))
+    run = runs.create(RunSpec(width=4, depth=1, steps=100, device="cpu"))
     job = Job(runs.path(run))
     monkeypatch.setattr(store.Writer, "commit", slow)
     job.work()
