@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,27 +18,16 @@ from made_up import batches, dying, epoch_end, record, spec
 from playwright.sync_api import TimeoutError, expect
 
 from engine import runs, store
+from engine.bench import chromium as chromium_for_all
 
 PATIENCE = 60  # seconds until something that should come is given up; never a measure of speed
 expect.set_options(timeout=1000 * PATIENCE)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--process-per-site",  # scripts are compiled once for all pages: half of a page's loading
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # as in a hall without internet
-]
+#: --process-per-site: scripts are compiled once for all pages, which is half of a page's loading.
+ARGUMENTS = [*chromium_for_all.ARGUMENTS, "--process-per-site"]
 HEATMAP = "[data-chart=gradient_heatmap]"
 
 
-def chromium():
-    """The browser that is installed here, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, names)), None)
+chromium = chromium_for_all.own_browser  # the browser that is installed here, or None
 
 
 def wait_for(what, why):

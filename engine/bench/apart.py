@@ -79,16 +79,22 @@ class Apart:
 
     def close(self) -> None:
         """End the process."""
-        with contextlib.suppress(OSError):
-            assert self.process.stdin is not None
-            self.process.stdin.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        let_end(self.process)
+
+
+def let_end(process: "subprocess.Popen[str]") -> None:
+    """End a program that ends when its stdin closes; by force where it does not."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def once(call: str, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> Any:

@@ -23,6 +23,7 @@ from typing import Any, Self
 import psutil
 
 from engine import data_sets
+from engine.bench.apart import let_end
 from engine.errors import RunError
 
 ROOT = Path(__file__).parents[2]
@@ -228,17 +229,7 @@ class Program:
 
     def end(self) -> None:
         """End it; by force where it does not."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream is not None:
-                stream.close()
+        let_end(self.process)
 
 
 def cores() -> list[int]:
