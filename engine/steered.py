@@ -68,11 +68,12 @@ class Steered:
         """Write all there is, and wait. Seconds of training do not count meanwhile."""
         if not self.clock.is_resting:
             self.clock.rest()
-            if not self.is_paused:
-                self.is_paused = True
+            is_new, self.is_paused = not self.is_paused, True
+            if is_new:
                 self.note("pause", "paused")
-                self.job.writer.update(status=store.PAUSED)
             self.job.commit()
+            if is_new:  # after the records: who reads that it is paused finds all of them
+                self.job.writer.update(status=store.PAUSED)
             self.job.hear(self.step, None)
 
     def go_on(self) -> None:
