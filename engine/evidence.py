@@ -56,16 +56,14 @@ class _Losses:
         self._plateau: tuple[int, int] | None = None
 
     def add(self, block: Steps) -> None:
-        self._loss.extend(block.loss.tolist())
-        self._accuracy.extend(block.accuracy.tolist())
+        self._loss.frombytes(block.loss.astype(np.float64).tobytes())
+        self._accuracy.frombytes(block.accuracy.astype(np.float64).tobytes())
 
     def judge(self, step: int) -> None:
         """Up to a step: losses beyond the newest record wait for the next."""
-        begun = 0  # of what waits; let go of together, because what is behind it moves up each time
-        while len(self._loss) - begun >= CHUNK and self._end + CHUNK <= step + 1:
-            loss = float(np.mean(self._loss[begun : begun + CHUNK]))
-            accuracy = float(np.mean(self._accuracy[begun : begun + CHUNK]))
-            begun += CHUNK
+        whole = max(0, min(len(self._loss), step + 1 - self._end)) // CHUNK * CHUNK
+        losses, accuracies = _chunks(self._loss[:whole]), _chunks(self._accuracy[:whole])
+        for loss, accuracy in zip(losses, accuracies, strict=True):
             near = OFF_GUESSING if self._since is not None else AT_GUESSING
             is_stuck = abs(loss / self._guess - 1) < near and accuracy < self._awake
             if is_stuck and self._since is None:
@@ -75,13 +73,19 @@ class _Losses:
                     self._plateau = self._since, self._end
                 self._since = None
             self._end, self._mean = self._end + CHUNK, loss
-        del self._loss[:begun], self._accuracy[:begun]
+        del self._loss[:whole], self._accuracy[:whole]
 
     @property
     def told(self) -> Loss:
         long = self._since is not None and self._end - self._since >= PLATEAU
         since = self._since if long else None
         return Loss(mean=self._mean, stuck_since=since, end=self._end, plateau=self._plateau)
+
+
+def _chunks(values: "array[float]") -> list[float]:
+    """The mean of each CHUNK of values, whose number is a multiple of it."""
+    means: list[float] = np.array(values).reshape(-1, CHUNK).mean(axis=1).tolist()
+    return means
 
 
 # -- epochs ------------------------------------------------------------------------------------------
@@ -188,11 +192,13 @@ class Course:
     def add_records(self, records: Sequence[Record]) -> None:
         """Records, with or without their histograms."""
         for first in range(0, len(records), _BLOCK):
-            self._signs.add(records[first : first + _BLOCK])
-        for record in records:
-            wakes = (record.scalars[ROW["update_ratio"]] > AWAKE_RATIO) & (self._wake_steps < 0)
-            self._wake_steps[wakes] = record.step
-            self._newest = record
+            block = records[first : first + _BLOCK]
+            self._signs.add(block)
+            awake = np.stack([r.scalars[ROW["update_ratio"]] > AWAKE_RATIO for r in block])
+            steps = np.array([record.step for record in block])
+            wakes = awake.any(axis=0) & (self._wake_steps < 0)
+            self._wake_steps[wakes] = steps[awake.argmax(axis=0)][wakes]
+            self._newest = block[-1]
 
     def add_epoch(self, end: EpochEnd) -> None:
         """The end of an epoch."""

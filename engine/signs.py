@@ -136,6 +136,7 @@ _BORDERS = np.array(
     [[*sign.borders, *[np.inf] * (_MOST - len(sign.borders))] for sign in SIGNS.values()]
 )[:, :, None]
 _MARGINS = np.array([sign.margin for sign in SIGNS.values()])[:, None, None]
+_AHEAD = 64  # records looked at together for the next one that changes a level
 
 
 class Signs:
@@ -176,9 +177,15 @@ class Signs:
             (told > _BORDERS + _MARGINS).sum(axis=2),
             (told > _BORDERS - _MARGINS).sum(axis=2),
         )
-        for place in range(len(values)):
-            held = np.clip(self.levels, surely[place], maybe[place])
-            now = np.where(self.levels == ABSENT, levels[place], held)
-            self.levels = np.where(np.isnan(medians[place]), ABSENT, now)
+        place = 0
+        while place < len(values):  # from change to change: most records change no level
+            ahead = slice(place, place + _AHEAD)
+            held = np.clip(self.levels, surely[ahead], maybe[ahead])
+            now = np.where(self.levels == ABSENT, levels[ahead], held)
+            now = np.where(np.isnan(medians[ahead]), ABSENT, now)
+            changes = np.flatnonzero((now != self.levels).any(axis=(1, 2)))
+            first = int(changes[0]) if len(changes) else len(now) - 1
+            self.levels = now[first]
             self.woken |= self.levels[_PLACE["update"]] == len(SIGNS["update"].borders)
+            place += first + 1
         self.medians, self._history = medians[-1], block[-(MEDIAN - 1) :]

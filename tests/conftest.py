@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from engine import runs
+
+# What tests train in their own process has a worker's bits, on every machine. Before torch comes.
+os.environ |= runs.SAME_BITS
+
 pytest_plugins = ["browser_fixtures", "warm"]
 
 REPOSITORY = Path(__file__).parents[1]
