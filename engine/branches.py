@@ -13,12 +13,14 @@ from pathlib import Path
 
 from engine import runs, store
 from engine.errors import RunError, SpecError
+from engine.gate import gated
 from engine.records import Event, Item, Steps
 from engine.run_info import Checkpoint, RunInfo
 from engine.spec import RunSpec
 from engine.steering import Change, applied, changes_of, settled, short, stood
 
 
+@gated
 def branch(
     run: str,
     step: int,

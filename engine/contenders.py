@@ -15,6 +15,7 @@ from typing import Any
 from engine import runs
 from engine.data_sets import check_obtainable
 from engine.errors import EngineError, RunError, SpecError
+from engine.gate import gated
 from engine.presets import PRESETS
 from engine.spec import RunSpec, bounds
 
@@ -63,6 +64,7 @@ class Contender:
         return [self.spec.changed({"seed": self.spec.seed + n}) for n in range(self.seeds)]
 
 
+@gated
 def start(contenders: Sequence[Contender]) -> list[str]:
     """Queue all seeds of all contenders as one set; the ids of the groups, in order.
 

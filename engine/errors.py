@@ -41,6 +41,14 @@ class RunError(EngineError):
     """A run was named that does not exist, or asked for something it cannot do."""
 
 
+class RightsError(EngineError):
+    """Something was asked for that only the presenter may do."""
+
+
+class LimitError(EngineError):
+    """More was asked for than this machine or its settings allow."""
+
+
 class LessonError(EngineError):
     """A chapter of the lessons is not written as one, or was named and does not exist."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engine import runs, store
 from engine.errors import EngineError, RunError
+from engine.gate import gated
 from engine.remedies import active
 from engine.store import RunInfo
 
@@ -182,6 +183,7 @@ def _checked(entry: Entry) -> Entry:
     return replace(entry, info=runs.checked(entry.info))
 
 
+@gated
 def describe(
     run: str,
     *,

@@ -21,6 +21,7 @@ import psutil
 from engine import presets, store
 from engine.data_sets import check_obtainable, data_here, default_data, home
 from engine.errors import EngineError, RunError, SpecError, StoreError
+from engine.gate import gated
 from engine.spec import RunSpec
 from engine.steering import Change, Standing, as_json, settled
 
@@ -68,12 +69,14 @@ def new_id() -> str:
             return made
 
 
+@gated
 def create(spec: RunSpec, *, title: str | None = None, preset: str = "", **more: Any) -> str:
     """Make a new run's file, and return the run's id. Raises DataError, StoreError."""
     check_obtainable(spec.data)
     return create_as(new_id(), spec, title=title, preset=preset, **more)
 
 
+@gated
 def create_as(
     run: str, spec: RunSpec, *, title: str | None = None, preset: str = "", **more: Any
 ) -> str:
@@ -94,6 +97,7 @@ def claim(run: str) -> None:
         writer.claim(process.pid, process.create_time())
 
 
+@gated
 def start(
     spec: RunSpec,
     *,
@@ -111,6 +115,7 @@ def start(
     return run
 
 
+@gated
 def enqueue(run: str, place: int) -> None:
     """Let a run wait for a worker. What has the smallest place starts first. Raises StoreError.
 
@@ -123,6 +128,7 @@ def enqueue(run: str, place: int) -> None:
     queued.set()
 
 
+@gated
 def send(run: str, command: str) -> None:
     """Give a run an order, one of COMMANDS. Raises RunError, StoreError."""
     if command not in COMMANDS:
@@ -138,6 +144,7 @@ def send(run: str, command: str) -> None:
         writer.send(command, {})
 
 
+@gated
 def change(run: str, change: Change) -> None:
     """Change a run between two steps, while it trains or is paused. Raises SpecError, RunError."""
     found = info(run)
@@ -154,6 +161,7 @@ def _check_open(found: store.RunInfo) -> None:
         )
 
 
+@gated
 def plan(file: Path, changes: Sequence[tuple[int, Change]]) -> None:
     """Leave changes in a run's file, each to be made before its step. Raises StoreError."""
     with store.Writer(file) as writer:
@@ -213,6 +221,7 @@ def broken() -> list[str]:
     return [str(found) for found in map(_try_info, files()) if isinstance(found, EngineError)]
 
 
+@gated
 def delete(run: str) -> None:
     """Delete a run: its file, that is. Raises RunError while it is running."""
     file = path(run)

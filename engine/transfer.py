@@ -16,6 +16,7 @@ from typing import Any
 from engine import foreign, runs, schema, store
 from engine.data_sets import home
 from engine.errors import EngineError, StoreError
+from engine.gate import gated
 from engine.records import Event
 from engine.spec import RunSpec
 from engine.steering import Standing, applied, changes_of
@@ -48,6 +49,7 @@ def file_name(found: store.RunInfo) -> str:
     return f"{title or 'run'}-{found.id}{SUFFIX}"
 
 
+@gated
 def imported(file: Path | bytes, name: str = "") -> str:
     """Take a run from elsewhere into the library; its new id. Raises StoreError, one sentence.
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from engine import runs, store
 from engine.data_sets import home
 from engine.errors import RunError, SpecError, StoreError
+from engine.gate import gated
 
 #: Beside the file itself: what was written and is not folded into it yet.
 _PARTS = ("-wal", "-shm", "")
 
 
+@gated
 def throw(run: str) -> None:
     """Take a run out of the library. Raises RunError while it trains, StoreError."""
     file = runs.path(run)
@@ -37,6 +39,7 @@ def _check_stopped(run: str) -> None:
         raise RunError(f"Run {run} has just begun: stop it before deleting it.")
 
 
+@gated
 def restore(run: str) -> None:
     """Put a run back into the library. Raises RunError where it is gone for good, StoreError."""
     file = _folder() / run / f"{run}{store.SUFFIX}"
@@ -49,6 +52,7 @@ def restore(run: str) -> None:
         raise StoreError(f"Run {run} cannot be put back: {error.strerror}.") from error
 
 
+@gated
 def purge(some: Collection[str]) -> None:
     """Let go of runs for good, of those that are in the trash."""
     for place in _places():

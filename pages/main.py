@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import frame, library_actions
+from ui import frame, library_actions, rights  # noqa: F401
 
 st.set_page_config(
     page_title=frame.NAME,
