@@ -8,15 +8,22 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from engine import contenders, runs, transfer, trash
+from engine.errors import RightsError
 from engine.library import index
 from engine.supervisor import Supervisor
-from ui import subjects
+from ui import rights, sign_in, subjects
 from ui.hub import Hub
 from ui.probes import probes
 from ui.routes import plotly_gzipped, routes
 from ui.views import Library
+
+try:
+    rights.check_key()
+except RightsError as error:
+    raise SystemExit(str(error)) from None  # before anything is started
 
 library = Library(
     path=runs.path,
@@ -54,5 +61,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 app = st.App(
     str(Path(__file__).resolve().parent / "pages" / "main.py"),
     lifespan=lifespan,
-    routes=routes(hub, library),
+    # Those with a name of their own first: the last of routes() takes every name under /live.
+    routes=[*sign_in.routes(), *routes(hub, library)],
+    middleware=[Middleware(sign_in.OnlyPresenterUploads)],
 )

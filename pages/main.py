@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import frame, library_actions, rights  # noqa: F401
+from ui import frame, library_actions, sign_in
 
 st.set_page_config(
     page_title=frame.NAME,
@@ -53,4 +53,6 @@ for other in frame.COME_BACK_TO - {page.url_path or "lab"}:
 if page.url_path != "runs":
     library_actions.leave()
 page.run()
+with st.sidebar:
+    sign_in.draw()
 st.sidebar.caption(frame.FOOTER)
