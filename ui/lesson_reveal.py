@@ -17,6 +17,7 @@ from ui import (
     lesson_runs,
     lesson_slow,
     lesson_visit,
+    rights,
     theme,
 )
 from ui.lesson_grading import Grade
@@ -24,7 +25,7 @@ from ui.lesson_numbers import MEASURES, Measured, log10_profile, value
 from ui.lessons import Lesson
 from ui.live import component
 from ui.predictions import Prediction, predictions
-from ui.probes import probes
+from ui.probes import Answer, probes
 from ui.summary import layer_names
 
 #: What the table of measured numbers tells of each run: placeholder -> heading.
@@ -108,7 +109,7 @@ def _draw_missing(lesson: Lesson, measured: Sequence[Measured | None]) -> None:
     st.markdown(
         "What was asked is measured when the training is over."
         if training
-        else "There is nothing to hold a prediction against: run the network first."
+        else f"There is nothing to hold a prediction against: {_who_runs()}."
     )
     st.button(
         "Watch it" if training else "To the run",
@@ -120,6 +121,10 @@ def _draw_missing(lesson: Lesson, measured: Sequence[Measured | None]) -> None:
     )
     if training:
         _wait(lambda: _is_known(lesson))
+
+
+def _who_runs() -> str:
+    return "run the network first" if rights.is_presenter() else "the presenter starts the run"
 
 
 def _is_known(lesson: Lesson) -> bool:
@@ -279,7 +284,7 @@ def draw_explain(lesson: Lesson) -> None:
 def prepare(lesson: Lesson) -> None:
     """Have the slow motion measured, and theory computed, before a visitor gets there."""
     if lesson.slow is not None:
-        probes.ask("backward", _slow_spec(lesson, lesson.slow))
+        _slow_answer(_slow_spec(lesson, lesson.slow))
     if lesson_visit.of(lesson).may_show:
         for run in _runs(lesson):
             theory_of(run)
@@ -289,17 +294,21 @@ def _slow_spec(lesson: Lesson, of: int) -> RunSpec:
     return lesson_runs.specs(lesson, lesson_visit.of(lesson).data)[of]
 
 
+def _slow_answer(spec: RunSpec) -> Answer:
+    return probes.ask("backward", spec, anew=rights.is_presenter())
+
+
 def _draw_slow(lesson: Lesson, of: int) -> None:
     """What each layer does to the gradient, on the first batch of that run's own network."""
     spec = _slow_spec(lesson, of)
-    answer = probes.ask("backward", spec)
+    answer = _slow_answer(spec)
     st.header("The backward pass, in slow motion")
     if answer.error:
         st.caption(f":material/error: {answer.error}")
         return
     if not answer.rows:
         st.caption("Measuring the first batch of this network; the first time takes some seconds.")
-        _wait(lambda: bool((one := probes.ask("backward", spec)).rows or one.error))
+        _wait(lambda: bool((one := _slow_answer(spec)).rows or one.error))
         return
     row = answer.rows[0]
     slow = component("slow", "slow.js", "vgl-slow", 520)

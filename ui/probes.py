@@ -34,6 +34,7 @@ UNASKED_S = 5.0  # without being asked for, until a long measurement is given up
 FAULT_S = 5.0  # until a question that met a dead process twice may be asked anew
 TRIES = 2
 TICK_S = 0.5
+NOT_ANEW = "Only the presenter has new networks measured."
 #: What of a spec decides the first batch, and with more the first step.
 FIRST_BATCH = ("data", "subset", "batch_size", "seed", "depth", "width", "init", "schedule")
 FIRST_STEP = (
@@ -89,14 +90,19 @@ class Probes:
         self.stopping = False
         self.asked_at = 0.0
 
-    def ask(self, kind: str, spec: RunSpec, *, viewer: str = "", **more: Any) -> Answer:
+    def ask(
+        self, kind: str, spec: RunSpec, *, viewer: str = "", anew: bool = True, **more: Any
+    ) -> Answer:
         """What is known by now; ask again until it is `done`. Never waits.
 
         viewer  who asks: a newer question of that kind ends the same viewer's older one
+        anew    whether it may be measured now; otherwise only what others have had measured is told
         """
         request = {"kind": kind, "spec": decisive(kind, spec)} | more
         key = json.dumps(request, sort_keys=True)
         with self.lock:
+            if not anew:
+                return self._answer(self.questions.get(key))
             if self.stopping:
                 return Answer(done=True, error="The server is stopping.")
             self.asked_at = now = time.monotonic()
@@ -115,13 +121,18 @@ class Probes:
                 self.thread = threading.Thread(target=self._loop, name="probes", daemon=True)
                 self.thread.start()
             self.lock.notify_all()
-            return Answer(
-                rows=tuple(question.rows),
-                done=question.done,
-                error=question.error,
-                note=question.note,
-                begun=self.ready and self.process is not None,
-            )
+            return self._answer(question)
+
+    def _answer(self, question: _Question | None) -> Answer:
+        if question is None:
+            return Answer(done=True, error=NOT_ANEW)
+        return Answer(
+            rows=tuple(question.rows),
+            done=question.done,
+            error=question.error,
+            note=question.note,
+            begun=self.ready and self.process is not None,
+        )
 
     def stop(self) -> None:
         """End the process, by force where need be. Blocks for a second at most."""

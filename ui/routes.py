@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.errors import EngineError, RunError
-from ui import figure_page, frames, moments
+from ui import figure_page, frames, moments, rights
 from ui.hub import Hub, Viewer
 from ui.outcome_table import OutcomeTable
 from ui.probes import probes
@@ -65,7 +65,8 @@ def routes(
         return await _figure(library, request)
 
     async def network(request: Request) -> Response:
-        return await _told(request, lambda: theory().network(request.query_params))
+        anew = rights.may_change(request.cookies)  # a new measurement takes a core for seconds
+        return await _told(request, lambda: theory().network(request.query_params, anew=anew))
 
     async def phase(request: Request) -> Response:
         activation = request.query_params.get("activation", "")

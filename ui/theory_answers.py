@@ -38,10 +38,11 @@ class Theory:
     def __init__(self, probes: Probes, later: Later | None = None):
         self.probes, self.later = probes, later or Later()
 
-    def network(self, asked: Mapping[str, str]) -> Told:
+    def network(self, asked: Mapping[str, str], *, anew: bool = True) -> Told:
         """All that is known by now of the network of a link.
 
         asked  fields of a RunSpec; `run`, whose own first record is drawn too; `viewer`
+        anew   whether what is not known may be measured
         """
         fields = {name: value for name, value in asked.items() if name in RunSpec.FIELDS}
         try:
@@ -51,7 +52,7 @@ class Theory:
             return _refused(" ".join(error.faults.values()))
         except EngineError as error:
             return _refused(str(error))
-        return self._told(spec, own, asked.get("viewer", "")[:40])
+        return self._told(spec, own, {"viewer": asked.get("viewer", "")[:40], "anew": anew})
 
     def phase(self, activation: str) -> Told:
         """The phase diagram of an activation; pending while it is being computed."""
@@ -66,9 +67,9 @@ class Theory:
             "activation": activation,
         }
 
-    def _told(self, spec: RunSpec, own: "_Own", viewer: str) -> Told:
-        asked = self.probes.ask("kernel", spec, viewer=viewer)
-        seeds = self.probes.ask("seeds", spec, viewer=viewer, count=SEEDS)
+    def _told(self, spec: RunSpec, own: "_Own", who: Told) -> Told:
+        asked = self.probes.ask("kernel", spec, **who)
+        seeds = self.probes.ask("seeds", spec, count=SEEDS, **who)
         kernel = own.kernel or (kernel_in(asked.rows[0]) if asked.rows else None)
         if kernel is not None and own.kernel is None and seeds.done and spec.norm != "batch":
             kernel = over_batches(kernel, [kernel_in(row) for row in seeds.rows if "kernel" in row])
@@ -93,8 +94,9 @@ class Theory:
             "progress": theory_words.progress(seeds, SEEDS),
             "failed": bool(seeds.error),
         }
-        if asked.error:  # without a batch there is no prediction either
-            told |= {"done": True, "failed": True, "progress": f"Not measured: {asked.error}"}
+        if asked.error and kernel is None:  # without a batch there is no prediction either
+            done = point is not None
+            told |= {"done": done, "failed": True, "progress": f"Not measured: {asked.error}"}
         return told | self._words(spec, point, found, columns, count)
 
     def _words(
