@@ -21,6 +21,7 @@ from ui import (
     lessons,
     theme,
 )
+from ui.lesson_answers import slider_places
 from ui.lesson_numbers import MEASURES, PLACEHOLDERS, Measured
 from ui.lessons import Predict
 
@@ -152,7 +153,7 @@ def test_a_drawing_that_is_none_is_not_taken(told):
 @pytest.mark.parametrize("part", [NUMBER, changed("log = true", "log = false", NUMBER)])
 def test_a_slider_goes_from_its_lowest_to_its_highest_and_rises(part):
     asked = predict(part)
-    places = lesson_predict.slider_places(asked)
+    places = slider_places(asked)
     assert (places[0], places[-1]) == (asked.low, asked.high)
     assert places == sorted(set(places))
 

@@ -165,3 +165,28 @@ def _theory(
     lower, upper = (go.Scatter(y=edge, **plain) for edge in edges)
     upper.update(fill="tonexty", fillcolor=fill)
     return [lower, upper, line]
+
+
+def class_profile(
+    names: Sequence[str], percentiles: Sequence[Sequence[float]], *, colours: Colours
+) -> go.Figure:
+    """What a hall drew: its middle, and between which lines eight in ten are.
+
+    names        of the layers, [layers]
+    percentiles  the 10th, 50th and 90th of log10 of the gradient RMS, each [layers]
+    """
+    low, middle, high = percentiles
+    figure = go.Figure(layout=_layout(colours))
+    plain: dict[str, Any] = {"x": list(names), "mode": "lines", "line": {"width": 0}}
+    plain |= {"hoverinfo": "skip"}
+    figure.add_scatter(y=list(low), showlegend=False, **plain)
+    red, green, blue = (int(colours["validation"][at : at + 2], 16) for at in (1, 3, 5))
+    fill = f"rgba({red},{green},{blue},0.25)"
+    figure.add_scatter(
+        y=list(high), fill="tonexty", fillcolor=fill, name="eight in ten of the hall", **plain
+    )
+    word = "the hall's middle"
+    figure.add_trace(_line(names, middle, word, colours["validation"], "dash", "diamond"))
+    figure.update_xaxes(type="category", title_text="layer (1 = nearest the input)")
+    figure.update_yaxes(range=[_LOW, _HIGH], dtick=2, title_text="gradient RMS", **POWERS)
+    return figure

@@ -1,22 +1,22 @@
 """The stage in which a visitor says what will happen: draw a profile, choose, or set a number."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from ui import lesson_link, lesson_visit, theme
+from engine.errors import LimitError
+from ui import lesson_link, lesson_visit, rights, theme
+from ui.class_predictions import class_predictions, new_page
+from ui.lesson_answers import slider_places
 from ui.lesson_numbers import FORMS, MEASURES
 from ui.lesson_visit import Guess
-from ui.lessons import Lesson, Predict
+from ui.lessons import Lesson
 from ui.live import component
 from ui.summary import layer_names
 
 SKETCH_HEIGHT = 440
-LOG_STEPS = 5  # places of a slider in each decade
-LINEAR_STEPS = 100
 
 
 def draw(lesson: Lesson) -> None:
@@ -56,6 +56,8 @@ def draw(lesson: Lesson) -> None:
         )
         if visit.guess is not None:
             st.caption(":material/check: A prediction is kept; keep another to replace it.")
+    if refused := st.session_state.pop("class_refused", ""):
+        st.warning(refused, icon=":material/block:")
 
 
 def _about(lesson: Lesson) -> str:
@@ -65,7 +67,14 @@ def _about(lesson: Lesson) -> str:
 
 
 def keep(lesson: Lesson, guess: Guess) -> None:
-    """Keep a prediction, and go on to the run."""
+    """Keep a prediction, count the audience's among the hall's, and go on to the run."""
+    if rights.is_audience():
+        page = st.session_state.setdefault("class_page", new_page())
+        try:
+            class_predictions.take(lesson, page, guess)
+        except LimitError as error:
+            st.session_state["class_refused"] = str(error)
+            return
     lesson_visit.note(lesson, guess=guess, skipped=False)
     lesson_link.write(lesson.slug, "run")
 
@@ -169,17 +178,6 @@ def _draw_number(lesson: Lesson) -> Guess | None:
         disabled=visit.shown,
     )
     return value
-
-
-def slider_places(asked: Predict) -> list[float]:
-    """Where the slider of a number can stand, rising from its lowest to its highest."""
-    if asked.log:
-        low, high = math.log10(asked.low), math.log10(asked.high)
-        count = max(2, round(LOG_STEPS * (high - low)) + 1)
-        return [float(f"{10.0**place:.3g}") for place in np.linspace(low, high, count)]
-    if MEASURES[asked.measure].form == "count":
-        return [float(place) for place in range(math.ceil(asked.low), math.floor(asked.high) + 1)]
-    return [float(f"{place:.4g}") for place in np.linspace(asked.low, asked.high, LINEAR_STEPS + 1)]
 
 
 _KINDS: Mapping[str, Callable[[Lesson], Guess | None]] = {

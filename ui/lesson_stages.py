@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from ui import lesson_link, lesson_predict, lesson_reveal, lesson_run, lesson_visit
+from ui import class_panel, lesson_link, lesson_predict, lesson_reveal, lesson_run, lesson_visit
 from ui.lessons import Lesson
 
 AFTER_A_PREDICTION = ("run", "reveal", "explain")
@@ -17,6 +17,7 @@ def draw(lesson: Lesson, stage: str) -> None:
         lesson_run.draw_gate(lesson)
     else:
         DRAWN[stage](lesson)
+    class_panel.draw(lesson, stage)
 
 
 def _question(lesson: Lesson) -> None:
