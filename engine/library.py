@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from engine.remedies import active
 from engine.store import RunInfo
 
 _LOG = f"{store.SUFFIX}-wal"  # beside a file: what is not folded into it yet
+AGAIN_S = 10.0  # until a file that could not be read is tried again
 _Stamp = tuple[int, int, int, int]  # sizes and times of a file and of its log
 MOST_TITLE, MOST_NOTE, MOST_TAG, MOST_TAGS = 120, 2000, 30, 12
 
@@ -107,6 +109,7 @@ class Index:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[_Stamp, Entry | str]] = {}  # file -> what it said, and when
+        self._tried: dict[str, float] = {}  # file that could not be read -> time.monotonic of that
         self._names: set[str] = set()  # of files, those of no run too
         self._files: list[Path] = []
 
@@ -118,6 +121,11 @@ class Index:
         # An id is as fine as a second; an imported run is as new as its coming, not as its making.
         entries.sort(key=lambda one: (one.id[:15], one.info.created), reverse=True)
         return entries, dict(said for said in found if isinstance(said, tuple))
+
+    def _again(self, name: str) -> bool:
+        """Whether to try once more what could not be read: a lock goes, and leaves the file as it was."""
+        is_fault = isinstance(self._known[name][1], str)
+        return is_fault and time.monotonic() - self._tried.get(name, 0.0) >= AGAIN_S
 
     def _look(self) -> list[Entry | tuple[str, str]]:
         """What each file says, or its run with the reason why it cannot be read."""
@@ -132,8 +140,11 @@ class Index:
             stamp = stamps.get(name)
             if stamp is None:
                 continue  # made this moment: the next look finds it
-            if name not in self._known or self._known[name][0] != stamp:
-                self._known[name] = (stamp, _read(file, stamp[0] + stamp[2]))
+            if name not in self._known or self._known[name][0] != stamp or self._again(name):
+                said = _read(file, stamp[0] + stamp[2])
+                self._known[name] = (stamp, said)
+                if isinstance(said, str):
+                    self._tried[name] = time.monotonic()
             said = self._known[name][1]
             found.append((file.stem, said) if isinstance(said, str) else said)
         return found

@@ -1,9 +1,13 @@
 """How a run stands, as its file says it: statuses, what is known beside its numbers. Data alone."""
 
+import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from engine.spec import RunSpec
+from engine.spec import RunSpec, read_json
 
 QUEUED, RUNNING, PAUSED, FINISHED, STOPPED, DIVERGED, FAILED, LOST = (
     "queued",
@@ -73,3 +77,65 @@ class Checkpoint:
     epoch: int
     kind: str  # why it was kept: "start", "epoch", "change", "end", "branch"
     bytes: int
+
+
+#: Columns that make a RunInfo, in the order of its fields: of the run's row, then of its heartbeat.
+COLUMNS = (
+    "id, title, preset, spec, created, status, activity, sentence, traceback, started, ended, device,"
+    " versions, parent, parent_step, now, frozen, changes, starred, note, tags,"
+    " pid, pid_started, at, coalesce(step, 0)"
+)
+_NUMBERS = {
+    "created": False,
+    "started": True,
+    "ended": True,
+    "pid_started": True,
+    "heartbeat": True,
+}
+_COUNTS = {"parent_step": True, "changes": False, "starred": False, "pid": True, "step": False}
+_LATEST = 1e11  # seconds since 1970: no time of ours is later, and every program can write it
+
+#: A spec never changes, and whoever looks at a run asks for it again and again.
+spec_of = lru_cache(maxsize=1024)(read_json)
+
+
+def info_of(row: Sequence[Any], run: str) -> RunInfo:
+    """The RunInfo of a row of COLUMNS. Raises ValueError, SpecError where that is none of ours.
+
+    run  its id. It is the file's name: a copied or renamed file is a run of its own
+
+    Each value is checked: in a damaged file it may be anything, and one bad run must not keep a
+    page from listing the others.
+    """
+    values = dict(zip(RunInfo.__dataclass_fields__, row, strict=True))
+    for name, value in values.items():
+        _check(name, value)
+    if values["status"] not in STATUSES:
+        raise ValueError("its status is none")
+    values["now"] = spec_of(values["now"] or values["spec"])
+    values["spec"] = spec_of(values["spec"])
+    values["versions"] = _json(values["versions"], dict, str)
+    values["frozen"] = tuple(_json(values["frozen"], list, int))
+    values["tags"] = tuple(_json(values["tags"], list, str))
+    values["starred"] = bool(values["starred"])
+    return RunInfo(**(values | {"id": run}))
+
+
+def _check(name: str, value: Any) -> None:
+    if name in _NUMBERS:
+        good = type(value) in (int, float) and math.isfinite(value) and abs(value) < _LATEST
+        is_good = good or (value is None and _NUMBERS[name])
+    elif name in _COUNTS:
+        is_good = (type(value) is int and value >= 0) or (value is None and _COUNTS[name])
+    else:
+        is_good = type(value) is str
+    if not is_good:
+        raise ValueError(f"its {name.replace('_', ' ')} is not one")
+
+
+def _json(text: str, kind: type, inner: type) -> Any:
+    found = json.loads(text)
+    parts = found.values() if type(found) is dict else found
+    if type(found) is not kind or not all(type(part) is inner for part in parts):
+        raise ValueError("a list in its row is none")
+    return found

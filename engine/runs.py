@@ -7,18 +7,19 @@ removes a marker owns the run, so two servers may share one library.
 
 import contextlib
 import itertools
+import os
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from engine import presets, store
+from engine import presets, processes, store
 from engine.data_sets import check_obtainable, data_here, default_data, home
 from engine.errors import EngineError, RunError, SpecError, StoreError
 from engine.gate import gated
@@ -30,6 +31,7 @@ __all__ = ["data_here", "default_data"]  # what a page needs to know of data com
 #: A run's id; where it was started with others, its set's id with contender and seed behind it.
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}(-c\d\d-s\d\d)?")
 COMMANDS = ("stop", "pause", "resume", "step", "epoch")
+END_S = 1.0  # how long to wait for a lock to write that a run has ended; it is seen without that
 FRESH_S = 3.0  # a sign of life younger than this needs no other proof
 #: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
 #: of one vector width in torch, one code path in MKL. It costs a sigmoid network 5 to 25 % of its
@@ -92,9 +94,8 @@ def create_as(
 
 def claim(run: str) -> None:
     """Note that this process is the one that will train a run. Raises RunError, StoreError."""
-    process = psutil.Process()
     with store.Writer(path(run)) as writer:
-        writer.claim(process.pid, process.create_time())
+        writer.claim(os.getpid(), processes.begun(os.getpid()))
 
 
 @gated
@@ -189,20 +190,12 @@ def _exists(pid: int | None) -> bool:
     return pid is not None and bool(psutil.pid_exists(pid))
 
 
-def lost_words(step: int) -> str:
-    return f"Stopped unexpectedly at step {step}: its worker is gone. What it recorded is kept."
+def lost_words(step: int, why: str = "its worker is gone") -> str:
+    return f"Stopped unexpectedly at step {step}: {why}. What it recorded is kept."
 
 
-def is_worker_alive(pid: int | None, started: float | None) -> bool:
-    """Whether the process of that id is still the one that started then."""
-    if pid is None or started is None:
-        return False
-    try:
-        process = psutil.Process(pid)
-        is_same = abs(float(process.create_time()) - started) < 1
-        return is_same and bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
+#: Whether the process of an id is still the one that began then.
+is_worker_alive = processes.is_alive
 
 
 def all() -> list[store.RunInfo]:
@@ -260,7 +253,10 @@ def _queue() -> Path:
 
 
 def _markers() -> list[Path]:
-    return sorted(_queue().iterdir())
+    try:
+        return sorted(_queue().iterdir())
+    except OSError:  # it cannot be made: nothing was ever queued
+        return []
 
 
 def _unqueue(run: str) -> bool:
@@ -296,12 +292,15 @@ def is_any_queued() -> bool:
     return bool(_markers())
 
 
-def end_open(file: Path | None, status: str, sentence: str) -> None:
-    """End a run that its worker left open."""
+def end_open(
+    file: Path | None, status: str, sentence: str, where: Collection[str] = store.OPEN
+) -> None:
+    """End a run that its worker left open, if its status is one of those in `where`."""
     if file is None:
         return
-    with contextlib.suppress(EngineError), store.Writer(file) as writer:
-        writer.end_if_open(status, sentence)
+    # Not waiting for who has locked the file: who calls this has others to care for.
+    with contextlib.suppress(EngineError), store.Writer(file, END_S) as writer:
+        writer.end_if_open(status, sentence, where)
 
 
 def end_lost() -> None:
@@ -314,4 +313,5 @@ def end_lost() -> None:
         if found.status == store.LOST:
             end_open(file, store.LOST, found.sentence)
         elif found.status == store.QUEUED and found.id not in waiting and found.heartbeat is None:
-            end_open(file, store.STOPPED, "Stopped before it began: the server went away.")
+            words = "Stopped before it began: the server went away."
+            end_open(file, store.STOPPED, words, (store.QUEUED,))  # another server may have it

@@ -1,12 +1,18 @@
 """The tables of a run's file, and how an older file becomes one of today. Only engine/store.py uses it."""
 
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from engine.errors import StoreError
 
 SCHEMA = 4
-BUSY_S = 10.0  # how long to wait for another process's lock on the file
+BUSY_S = 10.0  # how long to wait for another process's lock on the file, to write
+READ_BUSY_S = 2.0  # the same to read: in a log mode only a program that locks out all holds that up
+MAKING = ".making"  # behind a file's name until it is whole
 
 TABLES = """
 CREATE TABLE run (
@@ -63,12 +69,71 @@ ALTER TABLE steps ADD COLUMN watched REAL;
 }
 
 
+@contextmanager
+def sentences(path: Path) -> Iterator[None]:
+    """Turns what SQLite says of a file into StoreError."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError) as error:
+        raise StoreError(f"The run file {path.name} cannot be used: {error}.") from error
+
+
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection to a file: mode is "ro", "rw" or "rwc"."""
+    """A connection to a file: mode is "ro", "rw" or "rwc".
+
+    In a folder that cannot be written to, SQLite cannot make what several readers share; there
+    nobody writes, and a file without a log is read as it lies.
+    """
     uri = f"{path.resolve().as_uri()}?mode={mode}"
+    if mode == "ro" and not os.access(path.parent, os.W_OK) and not _has_log(path):
+        uri += "&immutable=1"
     return sqlite3.connect(
-        uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        uri,
+        uri=True,
+        timeout=READ_BUSY_S if mode == "ro" else BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
     )
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def make(path: Path, columns: dict[str, Any]) -> None:
+    """Make a file with its tables and the run's row, whole or not at all. Raises StoreError.
+
+    It is made under another name: who is killed meanwhile leaves nothing that looks like a run.
+    """
+    if path.exists():
+        raise StoreError(f"There is a run file {path.name} already.")
+    making = path.with_name(path.name + MAKING)
+    making.unlink(missing_ok=True)
+    try:
+        with sentences(path):
+            _make(making, columns)
+        making.replace(path)
+    except OSError as error:
+        raise StoreError(f"The run file {path.name} cannot be made: {error.strerror}.") from error
+    finally:
+        for end in ("", "-wal", "-shm"):
+            making.with_name(making.name + end).unlink(missing_ok=True)
+
+
+def _make(path: Path, columns: dict[str, Any]) -> None:
+    connection = connect(path, "rwc")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        marks = ", ".join("?" * len(columns))
+        connection.execute(
+            f"INSERT INTO run ({', '.join(columns)}) VALUES ({marks})", tuple(columns.values())
+        )
+        # All of it into the file, which alone is renamed.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
 
 
 def is_older(connection: sqlite3.Connection, name: str) -> bool:

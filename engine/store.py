@@ -8,9 +8,9 @@ reach below float32's range and SQLite stores NaN as NULL.
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from engine.errors import StoreError
 from engine.records import EpochEnd, Event, InputKernel, Item, Record, Steps
 from engine.run_info import (
     BEGUN,
+    COLUMNS,
     DIVERGED,
     FAILED,
     FINISHED,
@@ -32,9 +33,11 @@ from engine.run_info import (
     Checkpoint,
     Command,
     RunInfo,
+    info_of,
+    spec_of,
 )
 from engine.schema import SCHEMA
-from engine.spec import RunSpec, read_json
+from engine.spec import RunSpec
 
 #: Statuses and RunInfo are asked of the store by those who read runs.
 __all__ = [
@@ -63,12 +66,16 @@ SUFFIX = ".sqlite"
 MOST_STEP = 2**62  # beyond every step, and a number that SQLite holds
 
 
+_sentences = schema.sentences
+
+
 @contextmanager
-def _sentences(path: Path) -> Iterator[None]:
+def _damage(path: Path) -> Iterator[None]:
+    """Turns what a damaged row makes others say into StoreError."""
     try:
         yield
-    except (sqlite3.Error, ValueError) as error:
-        raise StoreError(f"The run file {path.name} cannot be used: {error}.") from error
+    except (TypeError, ValueError, IndexError, OverflowError, MemoryError, zlib.error) as error:
+        raise StoreError(f"The run file {path.name} is damaged: {error}.") from error
 
 
 def create(path: Path, *, title: str, spec: RunSpec, preset: str = "", **more: Any) -> None:
@@ -77,30 +84,7 @@ def create(path: Path, *, title: str, spec: RunSpec, preset: str = "", **more: A
     more  other columns of the run's row: parent, parent_step, created, ...
     """
     told = {"title": title, "preset": preset, "spec": spec.model_dump_json(), "status": QUEUED}
-    columns = {"id": path.stem, "created": time.time()} | told | more
-    try:
-        with _sentences(path):
-            _create(path, columns)
-    except StoreError:
-        path.unlink(missing_ok=True)  # half a file would be a broken run for ever
-        raise
-
-
-def _create(path: Path, columns: dict[str, Any]) -> None:
-    connection = schema.connect(path, "rwc")
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-        marks = ", ".join("?" * len(columns))
-        connection.execute(
-            f"INSERT INTO run ({', '.join(columns)}) VALUES ({marks})", tuple(columns.values())
-        )
-    finally:
-        connection.close()
-
-
-#: A spec never changes, and whoever looks at a run asks for it again and again.
-_spec_of = lru_cache(maxsize=1024)(read_json)
+    schema.make(path, {"id": path.stem, "created": time.time()} | told | more)
 
 
 class _File:
@@ -144,11 +128,13 @@ class Writer(_File):
     """The one writer of a run's records; also what changes its status and gives it commands.
 
     Items wait in memory until `commit`, which writes them in one transaction.
+
+    patience  seconds to wait for another program's lock
     """
 
     mode = "rw"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, patience: float = schema.BUSY_S):
         super().__init__(path)
         self.waiting: list[Item] = []
         self._version = -1  # SQLite's count of others' writes
@@ -156,6 +142,7 @@ class Writer(_File):
         # power cut can lose the last moments. A full sync would cost some 10 ms per commit.
         with _sentences(path):
             self.connection.execute("PRAGMA synchronous = NORMAL")
+            self.connection.execute(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
 
     def add(self, item: Item) -> None:
         """Take an item; it is on disk after the next `commit`."""
@@ -193,13 +180,16 @@ class Writer(_File):
         with _sentences(self.path):
             self.connection.execute(f"UPDATE run SET {sets}", tuple(columns.values()))
 
-    def end_if_open(self, status: str, sentence: str) -> bool:
-        """End a run that has not ended yet; whether it had not. Safe beside its worker."""
+    def end_if_open(self, status: str, sentence: str, where: Collection[str] = OPEN) -> bool:
+        """End a run that has not ended yet, its status being one of those in `where`; whether it did.
+
+        Safe beside its worker.
+        """
         with _sentences(self.path):
-            marks = ", ".join("?" * len(OPEN))
+            marks = ", ".join("?" * len(where))
             cursor = self.connection.execute(
                 f"UPDATE run SET status = ?, sentence = ?, ended = ? WHERE status IN ({marks})",
-                (status, sentence, time.time(), *OPEN),
+                (status, sentence, time.time(), *where),
             )
             return cursor.rowcount == 1
 
@@ -272,32 +262,26 @@ class Reader(_File):
 
     def run(self) -> RunInfo:
         """What is known of the run beside its numbers."""
-        rows = self._rows(
-            "SELECT id, title, preset, spec, created, status, activity, sentence, traceback,"
-            " started, ended, device, versions, parent, parent_step, now, frozen, changes,"
-            " starred, note, tags, pid, pid_started, at, coalesce(step, 0)"
-            " FROM run LEFT JOIN heartbeat"
-        )
+        rows = self._rows(f"SELECT {COLUMNS} FROM run LEFT JOIN heartbeat")
         if not rows:
             raise StoreError(f"The run file {self.path.name} is empty.")
-        names = list(RunInfo.__dataclass_fields__)
-        values = dict(zip(names, rows[0], strict=True))
-        values["now"] = _spec_of(values["now"] or values["spec"])
-        values["spec"] = _spec_of(values["spec"])
-        with _sentences(self.path):
-            values["versions"] = json.loads(values["versions"])
-            for name in ("frozen", "tags"):
-                values[name] = tuple(json.loads(values[name]))
-        values["starred"] = bool(values["starred"])
-        # The file's name is the id: a copied or renamed file is a run of its own.
-        return RunInfo(**(values | {"id": self.path.stem}))
+        with _damage(self.path):
+            return info_of(rows[0], self.path.stem)
+
+    def orders(self) -> list[str]:
+        """The orders that the worker has not taken, changes apart, which may be due later."""
+        rows = self._rows(
+            "SELECT command FROM commands WHERE taken_at_step IS NULL AND command != 'change'"
+        )
+        return [row[0] for row in rows]
 
     def records(self, after: int = -1, until: int = MOST_STEP) -> list[Record]:
         """Records of steps above `after`, up to `until`, oldest first, without their histograms."""
         columns, some = "step, epoch, phase, seconds, scalars", "step > ? AND step <= ?"
         rows = self._rows(f"SELECT {columns} FROM records WHERE {some} ORDER BY step", after, until)
-        layers = self._layers() if rows else 0
-        return [blobs.record_of(row, layers) for row in rows]
+        with _damage(self.path):
+            layers = self._layers() if rows else 0
+            return [blobs.record_of(row, layers) for row in rows]
 
     def record(self, step: int) -> Record | None:
         """The record of exactly that step, with its histograms."""
@@ -306,10 +290,11 @@ class Reader(_File):
             " JOIN histograms h ON h.step = r.step WHERE r.step = ?",
             step,
         )
-        return blobs.record_of(rows[0][:5], self._layers(), rows[0][5]) if rows else None
+        with _damage(self.path):
+            return blobs.record_of(rows[0][:5], self._layers(), rows[0][5]) if rows else None
 
     def _layers(self) -> int:
-        return _spec_of(self._rows("SELECT spec FROM run")[0][0]).layers
+        return spec_of(self._rows("SELECT spec FROM run")[0][0]).layers
 
     def last_step(self) -> int | None:
         """The newest recorded step; None where nothing is recorded."""
@@ -323,14 +308,16 @@ class Reader(_File):
         `joined` to one, which is much quicker where they are many."""
         columns, some = "first, seconds, numbers, watched", "first > ? AND first <= ?"
         rows = self._rows(f"SELECT {columns} FROM steps WHERE {some} ORDER BY first", after, until)
-        return blobs.joined(rows) if joined else [blobs.steps_of(row) for row in rows]
+        with _damage(self.path):
+            return blobs.joined(rows) if joined else [blobs.steps_of(row) for row in rows]
 
     def epochs(self, after: int = 0) -> list[EpochEnd]:
         """Ends of epochs above `after`, oldest first."""
         rows = self._rows(
             "SELECT epoch, step, phase, numbers FROM epochs WHERE epoch > ? ORDER BY epoch", after
         )
-        return [blobs.epoch_of(row) for row in rows]
+        with _damage(self.path):
+            return [blobs.epoch_of(row) for row in rows]
 
     def events(self) -> list[Event]:
         """Everything that happened, in order."""

@@ -18,13 +18,15 @@ from pathlib import Path
 
 import psutil
 
-from engine import runs, store
+from engine import processes, runs, store
 from engine.contenders import set_of
 from engine.errors import EngineError, StoreError
+from engine.processes import Pulse
 
 log = logging.getLogger(__name__)
 STOP_S = 4.0  # how long workers have to stop by themselves when the server stops
 TICK_S = 0.1
+KILLED = 9  # the signal that cannot be heard
 MOST_PAUSED = 4  # runs that are paused and leave their place to others: each holds its memory
 REST_S = 3.0  # after a start, before the next spare warms up: it would take the run's first seconds
 
@@ -49,7 +51,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker"],
+            [sys.executable, *processes.command(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[1],
@@ -57,6 +59,7 @@ class Worker:
             start_new_session=True,  # Ctrl-C in the terminal reaches the server, which stops us
         )
         self.file: Path | None = None
+        self.pulse: Pulse | None = None  # of its run
         self.rests = threading.Event()  # between two runs
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -69,12 +72,17 @@ class Worker:
         """Hand it its run. Raises OSError where it is dead."""
         assert self.process.stdin is not None
         self.file = file
+        self.pulse = Pulse(file, self.process.pid)
         self.rests.clear()
         self.process.stdin.write(json.dumps({"file": str(file)}).encode() + b"\n")
         self.process.stdin.flush()
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
 
     def close(self) -> None:
         """Let go of it: it ends by itself when it has nothing to do."""
@@ -94,10 +102,58 @@ class Worker:
             self.process.wait()
 
 
-def _is_paused(worker: Worker) -> bool:
+class Adopted:
+    """A worker that an earlier server left at its run: it takes no other, and ends with this one.
+
+    Its orders reach it through the run's file, as everybody's do.
+    """
+
+    def __init__(self, file: Path, pid: int, started: float):
+        self.file, self.pid, self.started = file, pid, started
+        self.pulse = Pulse(file, pid)
+
+    def is_alive(self) -> bool:
+        return processes.is_alive(self.pid, self.started)
+
+    def kill(self) -> None:
+        """End it at once."""
+        processes.kill(self.pid)
+
+    def end(self, deadline: float) -> None:
+        """Wait until it has ended, but not beyond `deadline` (time.monotonic)."""
+        while self.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self.is_alive():
+            self.kill()
+
+
+def _orphans() -> list[Adopted]:
+    """The workers of servers that are gone, each with its run."""
+    begun = [info for info in runs.all() if info.status in store.OPEN and info.pid]
+    return [
+        Adopted(runs.path(info.id), info.pid, info.pid_started)
+        for info in begun
+        if info.pid and info.pid_started is not None and processes.is_orphan(info.pid)
+    ]
+
+
+def _is_paused(worker: Worker | Adopted) -> bool:
     with contextlib.suppress(EngineError):
         return worker.file is not None and runs.info(worker.file.stem).status == store.PAUSED
     return False
+
+
+def _end_lost(file: Path, why: str) -> None:
+    """Write down that a run's worker is gone, where the run has not ended."""
+    with contextlib.suppress(EngineError):
+        runs.end_open(file, store.LOST, runs.lost_words(runs.info(file.stem).step, why))
+
+
+def _why(code: int | None) -> str:
+    """Why a worker is gone, as far as the code it ended with tells."""
+    if code == -KILLED:
+        return "its worker was killed, by a person or by the system for want of memory"
+    return "its worker is gone"
 
 
 @lru_cache(maxsize=256)
@@ -130,6 +186,7 @@ class Supervisor:
         self.takes, self.keeps_spare = takes, spares
         self.spares: list[Worker] = []  # those that have done a run last: they are surely warm
         self.busy: list[Worker] = []
+        self.adopted: list[Adopted] = []  # of an earlier server
         self.leaving: list[Worker] = []  # told to go; theirs is only to be waited for
         self.spare_at = 0.0  # time.monotonic before which no new spare is started
         self.stopping = threading.Event()
@@ -138,6 +195,8 @@ class Supervisor:
     def start(self) -> None:
         """Take up what an earlier server left, and begin."""
         runs.end_lost()
+        if self.keeps_spare:  # a server's; a command leaves them to the next server
+            self.adopted = _orphans()
         self.thread.start()
 
     def stop(self) -> None:
@@ -149,20 +208,26 @@ class Supervisor:
             spare.end(0.0)  # it has no run to lose
         self.spares = []
         deadline = time.monotonic() + STOP_S
-        for worker in self.busy:
+        for worker in self._at_work:
             if worker.file is not None:
                 with contextlib.suppress(EngineError):
                     runs.send(worker.file.stem, "stop")
-        for worker in self.busy:
+        for worker in self._at_work:
             worker.end(deadline)
             runs.end_open(worker.file, store.STOPPED, "Stopped with the server.")
         for worker in self.leaving:
             worker.end(deadline)
-        self.busy, self.leaving = [], []
+        self.busy, self.adopted, self.leaving = [], [], []
+
+    @property
+    def _at_work(self) -> list[Worker | Adopted]:
+        """What trains a run, each."""
+        return [*self.busy, *self.adopted]
 
     def _loop(self) -> None:
         while not self.stopping.is_set():
             try:
+                self._end_hung()
                 self._reap()
                 self._keep_a_spare()
                 while file := self._next():
@@ -178,22 +243,22 @@ class Supervisor:
         """The next run to begin, now ours. A branch is trained beside its parent: someone compares them."""
         if self._has_room():
             return runs.next_queued(self.takes)
-        if len(self.busy) < self.together and runs.is_any_queued():
+        if len(self._at_work) < self.together and runs.is_any_queued():
             return runs.next_queued(lambda run: self.takes(run) and _is_branch(run))
         return None
 
     def _has_room(self) -> bool:
         """Whether another run may begin. One that is paused takes no core, up to MOST_PAUSED of them."""
-        over = len(self.busy) - self._limit()
+        over = len(self._at_work) - self._limit()
         if over < 0:
             return True
         if over >= MOST_PAUSED or not runs.is_any_queued():
             return False
-        return sum(map(_is_paused, self.busy)) > over
+        return sum(map(_is_paused, self._at_work)) > over
 
     def _limit(self) -> int:
         """How many may train at once, now."""
-        files = (worker.file.stem for worker in self.busy if worker.file is not None)
+        files = (worker.file.stem for worker in self._at_work if worker.file is not None)
         is_set = any(set_of(run) != run for run in files)
         return self.together if is_set else self.workers
 
@@ -219,21 +284,32 @@ class Supervisor:
         self.busy.append(worker)
         with contextlib.suppress(StoreError, psutil.Error), store.Writer(file) as writer:
             pid = worker.process.pid
-            writer.claim(pid, psutil.Process(pid).create_time())
+            writer.claim(pid, processes.begun(pid))
+
+    def _end_hung(self) -> None:
+        """End what gives no sign of life any more, so that its place is free for others."""
+        for worker in self._at_work:
+            if worker.pulse is not None and worker.pulse.is_hung() and worker.file is not None:
+                log.error("The worker of %s is hung, and is ended", worker.file.stem)
+                worker.kill()
+                with contextlib.suppress(EngineError):
+                    step = runs.info(worker.file.stem).step
+                    runs.end_open(worker.file, store.LOST, worker.pulse.words(step))
 
     def _reap(self) -> None:
+        for orphan in [one for one in self.adopted if not one.is_alive()]:
+            self.adopted.remove(orphan)
+            _end_lost(orphan.file, "its worker is gone")
         self.leaving = [worker for worker in self.leaving if worker.is_alive()]
         for worker in [w for w in self.busy if w.rests.is_set() or not w.is_alive()]:
             self.busy.remove(worker)
             if worker.is_alive():
-                worker.file = None
+                worker.file = worker.pulse = None
                 self.spares.append(worker)
                 continue
             worker.close()
             if worker.file is not None:
-                with contextlib.suppress(EngineError):
-                    step = runs.info(worker.file.stem).step
-                    runs.end_open(worker.file, store.LOST, runs.lost_words(step))
+                _end_lost(worker.file, _why(worker.process.poll()))
 
     def _let_go(self) -> None:
         """Keep one spare, of several the one that was used last."""

@@ -20,10 +20,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
 import torch
 
-from engine import __version__, checkpoints, data, store, trainer
+from engine import __version__, checkpoints, data, processes, store, trainer
 from engine.data_sets import default_data
 from engine.errors import DataError, DeviceError, DivergedError, EngineError, StoreError
 from engine.helm import Helm
@@ -36,6 +35,10 @@ from engine.steered import Steered
 
 NICE = 5  # training goes behind the page: also where every core trains, the screen stays quick
 COMMIT_S = 0.1  # between commits, at least: what a reader can be late by
+NO_MEMORY = (
+    "Failed at step {step}: this machine has not enough memory for it; "
+    "take a smaller depth, width or batch size."
+)
 Hear = Callable[[int, EpochEnd | None], None]
 
 
@@ -58,8 +61,7 @@ class Job:
         self.keeper = Keeper(file)
         self.step = 0
         self.committed = self.looked = 0.0  # time.monotonic of the last commit, look at the orders
-        process = psutil.Process()
-        self.pid, self.pid_started = process.pid, process.create_time()
+        self.pid, self.pid_started = os.getpid(), processes.begun(os.getpid())
 
     def work(self) -> str:
         """Train the run to its end, whatever that is; the status it ended with."""
@@ -83,6 +85,8 @@ class Job:
             # A defect: the run must not be left as running, and the traceback is kept for the page.
             status, sentence = store.FAILED, f"Failed at step {self.step}: {_name(error)}."
             trace = traceback.format_exc()
+            if _is_memory(error):
+                sentence = NO_MEMORY.format(step=self.step)
         return self._end(status, sentence, trace)
 
     def _end(self, status: str, sentence: str, trace: str) -> str:
@@ -169,6 +173,12 @@ def _versions() -> str:
 def _name(error: BaseException) -> str:
     words = str(error).strip().splitlines()
     return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether there was not enough memory: torch tells it in words alone where it is the CPU's."""
+    kinds = MemoryError, torch.OutOfMemoryError
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
 
 
 def warm_up() -> None:
