@@ -14,10 +14,11 @@ from engine import contenders, runs, transfer, trash
 from engine.errors import RightsError
 from engine.library import index
 from engine.supervisor import Supervisor
-from ui import rights, sign_in, subjects
+from ui import rights, sign_in, stage_routes, subjects
 from ui.hub import Hub
 from ui.probes import probes
 from ui.routes import plotly_gzipped, routes
+from ui.stage import Stage
 from ui.views import Library
 
 try:
@@ -62,6 +63,6 @@ app = st.App(
     str(Path(__file__).resolve().parent / "pages" / "main.py"),
     lifespan=lifespan,
     # Those with a name of their own first: the last of routes() takes every name under /live.
-    routes=[*sign_in.routes(), *routes(hub, library)],
+    routes=[*sign_in.routes(), *stage_routes.routes(Stage()), *routes(hub, library)],
     middleware=[Middleware(sign_in.OnlyPresenterUploads)],
 )

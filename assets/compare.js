@@ -29,13 +29,25 @@ class Compare extends Board {
     this.common = make("p", "vgl-common", root);
     this.grid = make("div", "vgl-charts vgl-compare", root);
     this.table = new Table(this.grid);
+    this.presented = null; // options that the presenter has chosen, where this page follows
+    this.shows = ({ detail }) => this.present(detail);
+    window.addEventListener("vgl-shown", this.shows);
+  }
+
+  /** Show what the presenter shows, by her link, as far as the charts can do it without Python; null: no longer. */
+  present(shown) {
+    if (!this.data || this.stopped || (shown && (shown.path !== location.pathname || !shown.path.endsWith("/compare")))) return;
+    this.presented = shown && presentedBy(shown.search);
+    if (!this.presented) return;
+    this.data = { ...this.data, options: { ...this.data.options, ...this.presented } };
+    this.wantAll();
   }
 
   /** Take what Python says now. Only other subjects open another feed; charts of who stays, stay. */
   update({ data: [data], setStateValue }) {
     const before = this.data;
     this.setStateValue = setStateValue;
-    this.data = data;
+    this.data = this.presented ? { ...data, options: { ...data.options, ...this.presented } } : data;
     this.contenders = data.contenders.map((own) => ({ ...own, run: this.state(own.id) }));
     this.theme();
     this.build();
@@ -209,6 +221,11 @@ class Compare extends Board {
     });
   }
 
+  stop() {
+    super.stop();
+    window.removeEventListener("vgl-shown", this.shows);
+  }
+
   /** One colour scale for all heatmaps, as wide as its words need. */
   drawScale() {
     const { title, stops, ticks, words } = this.data.scale;
@@ -232,6 +249,16 @@ class Compare extends Board {
     this.marks.set(contender, entries);
     showLegend(this.markWords, new Map([...this.marks.values()].flatMap((some) => [...some])));
   }
+}
+
+/** What a link of the Compare page says of its charts; what it does not say is as at first. */
+function presentedBy(search) {
+  const said = new URLSearchParams(search);
+  return {
+    kind: said.get("histograms") ?? "gradient",
+    layer: Number(said.get("histogram_layer") ?? 1),
+    part: said.get("part") ?? "validation",
+  };
 }
 
 /** Colour key, label, state and progress above a heatmap. */

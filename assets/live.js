@@ -30,6 +30,9 @@ class Live extends Board {
     this.path = location.pathname;
     this.addressed = () => this.data && !this.stopped && this.openDue();
     window.navigation?.addEventListener("currententrychange", this.addressed);
+    this.presented = null; // what the presenter shows, where this page follows
+    this.shows = ({ detail }) => this.present(detail);
+    window.addEventListener("vgl-shown", this.shows);
   }
 
   /** Take what Python says now. Only another run opens another feed; nothing rebuilds a chart. */
@@ -37,11 +40,12 @@ class Live extends Board {
     const before = this.data;
     const figures = JSON.stringify([data.figures, data.hidden]);
     this.setStateValue = setStateValue;
-    this.data = data;
+    this.data = this.presented ? { ...data, options: this.presented.options } : data;
     this.theme();
     if (figures !== this.figures) this.build(figures);
     if (!this.openDue() && data.run === this.run?.id) {
-      if (data.run === before.run ? data.step !== before.step : data.step !== null) this.follow(data.step);
+      if (this.presented) { /* what Python says may be older than what is shown */ }
+      else if (data.run === before.run ? data.step !== before.step : data.step !== null) this.follow(data.step);
       if (data.run !== before.run) this.report();
     }
     this.showHeader();
@@ -80,12 +84,28 @@ class Live extends Board {
     return { ...common, sides, end, names, at: this.at, awaited: !this.moment };
   }
 
+  /** Show what the presenter shows, by her link, before Python has drawn the page for it; null: no longer. */
+  present(shown) {
+    if (!this.data?.linked || this.stopped || (shown && shown.path !== this.path)) return;
+    this.presented = shown && presentedBy(shown.search);
+    if (!this.presented) return;
+    this.data = { ...this.data, options: this.presented.options };
+    const { step } = this.presented;
+    if (!this.openDue()) {
+      if (!this.run?.seq) this.wanted = step;
+      else if (step !== this.at) this.go(step);
+    }
+    this.showHeader();
+    this.wantAll();
+  }
+
   /** Open the run that is to be shown, where that is another; whether it is.
    *  Train writes the new run into the link at once, while Python tells of it with a whole page to redraw:
    *  by then its first numbers are here. Without the Navigation API they come after that. */
   openDue() {
     const named = this.data.linked && location.pathname === this.path;
-    const run = (named && new URLSearchParams(location.search).getAll("run").at(-1)) || this.data.run;
+    const linked = (named && new URLSearchParams(location.search).getAll("run").at(-1)) || this.data.run;
+    const run = this.presented ? this.presented.run : linked;
     if (this.run !== undefined && run === (this.run?.id ?? null)) return false;
     this.open(run);
     this.showHeader();
@@ -102,7 +122,8 @@ class Live extends Board {
     this.moments = run ? new Moments(run, (moment) => this.took(moment), (words) => this.lacks(words)) : null;
     this.scrubber.clear();
     this.findings.clear();
-    this.wanted = run === this.data.run ? this.data.step : null; // until the first numbers are there
+    const named = this.presented ?? (run === this.data.run ? this.data : { step: null });
+    this.wanted = named.step; // until the first numbers are there
     this.echoes = [];
     this.see(null);
     for (const chart of this.charts) chart.forget();
@@ -165,7 +186,8 @@ class Live extends Board {
     const moment = this.moments?.at(step);
     this.see(step, step === null ? null : moment ?? this.moment);
     clearTimeout(this.settling);
-    if (!playing) this.settling = setTimeout(() => this.tell(), SETTLE);
+    if (this.presented) this.told = step; // in the link that Python is about to get
+    else if (!playing) this.settling = setTimeout(() => this.tell(), SETTLE);
   }
 
   took(moment) {
@@ -240,6 +262,7 @@ class Live extends Board {
   stop() {
     super.stop();
     window.navigation?.removeEventListener("currententrychange", this.addressed);
+    window.removeEventListener("vgl-shown", this.shows);
     this.scrubber.pause();
     this.moments?.stop();
     clearTimeout(this.settling);
@@ -257,6 +280,22 @@ class Live extends Board {
       place.dataset.tile = tile.label;
     });
   }
+}
+
+/** What a link of the Lab says of its charts; what it does not say is as at first. */
+function presentedBy(search) {
+  const said = new URLSearchParams(search);
+  const step = said.get("step");
+  return {
+    run: said.getAll("run").at(-1) || null,
+    step: step === null ? null : Number(step),
+    options: {
+      kind: said.get("kind") ?? "gradient",
+      layer: Number(said.get("layer") ?? 1),
+      step_axis: said.get("axis") ?? "linear",
+      profile: said.get("profile") ?? "signal",
+    },
+  };
 }
 
 export function mount(component) {

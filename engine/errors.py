@@ -49,6 +49,10 @@ class LimitError(EngineError):
     """More was asked for than this machine or its settings allow."""
 
 
+class StageError(EngineError):
+    """Something was to be shown to the audience that cannot be, or the hall cannot reach this server."""
+
+
 class LessonError(EngineError):
     """A chapter of the lessons is not written as one, or was named and does not exist."""
 

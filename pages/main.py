@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import frame, library_actions, sign_in
+from ui import follow_panel, frame, library_actions, sign_in
 
 st.set_page_config(
     page_title=frame.NAME,
@@ -50,9 +50,11 @@ page = st.navigation(
 # Each page takes up again what it showed, when a person comes back to it.
 for other in frame.COME_BACK_TO - {page.url_path or "lab"}:
     st.session_state[f"left_{other}"] = True
+follow_panel.arrive(page.url_path or "lab")
 if page.url_path != "runs":
     library_actions.leave()
 page.run()
 with st.sidebar:
     sign_in.draw()
+    follow_panel.draw()
 st.sidebar.caption(frame.FOOTER)
