@@ -25,8 +25,9 @@ class Library {
     this.last = 0;
   }
 
-  update({ data: [{ rows, counted, done }], setStateValue }) {
+  update({ data: [{ rows, counted, done, watching }], setStateValue }) {
     this.tell = setStateValue;
+    this.watching = watching; // nothing can be changed: what is told of a run has no buttons
     this.asked = this.asked.filter((act) => act.number > done);
     const kept = new Map();
     rows.forEach((row, index) => {
@@ -57,16 +58,21 @@ class Library {
     const tick = make("input", "", cell("tick"));
     Object.assign(tick, { type: "checkbox", ariaLabel: `Compare ${row.title}` });
     tick.onchange = () => this.ask("tick", row, tick.checked);
-    const star = make("button", "vgl-star", cell("star"));
-    star.onclick = () => this.ask("star", row, this.star(star, star.ariaPressed !== "true"));
+    this.makeStar(cell("star"), row);
     this.makeName(cell("name", "th"), row);
     const status = cell("status");
     this.icon(row.icon, status);
     make("span", "", status).textContent = row.word;
     status.dataset.tone = row.tone;
     for (const name of ["data", "steps", "size", "made"]) cell(name).textContent = row[name];
-    this.makeButtons(cell("buttons"), row);
+    const buttons = cell("buttons");
+    if (!this.watching) this.makeButtons(buttons, row);
     return place;
+  }
+
+  makeStar(cell, row) {
+    const star = make(this.watching ? "span" : "button", "vgl-star", cell);
+    if (!this.watching) star.onclick = () => this.ask("star", row, this.star(star, star.ariaPressed !== "true"));
   }
 
   makeName(cell, row) {
@@ -114,7 +120,12 @@ class Library {
   showMarks(place, row) {
     const asked = (what) => this.asked.findLast((act) => act.do === what && act.run === row.id)?.on;
     place.querySelector("input").checked = asked("tick") ?? row.ticked;
-    this.star(place.querySelector(".vgl-star"), asked("star") ?? row.starred);
+    const star = place.querySelector(".vgl-star");
+    if (this.watching) {
+      put(star, row.starred ? "★" : "");
+      Object.assign(star, row.starred ? { role: "img", ariaLabel: "Starred" } : { role: null, ariaLabel: null });
+    }
+    else this.star(star, asked("star") ?? row.starred);
   }
 
   star(button, on) {

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import controls, export_panel, history, live, press, replay, share, spec_form
+from ui import controls, export_panel, history, live, press, replay, rights, share, spec_form
 
 controls.read_link()
 info = controls.shown_run()
@@ -58,7 +58,8 @@ with status_row:
 with past:
     if info is not None:
         history.draw(info)
-with st.sidebar:
-    spec_form.draw_preset(spec)
-    spec_form.draw_remedies()
-    spec_form.draw_groups(faults)
+if rights.is_presenter():
+    with st.sidebar:
+        spec_form.draw_preset(spec)
+        spec_form.draw_remedies()
+        spec_form.draw_groups(faults)

@@ -15,7 +15,7 @@ from engine.presets import PRESETS
 from engine.remedies import REMEDIES
 from engine.spec import bounds
 from engine.store import RunInfo
-from ui import compare_link, draft, lineup, links, steer, words
+from ui import compare_link, draft, lineup, links, rights, steer, words
 from ui.compare_link import SIDE_BY_SIDE
 from ui.lineup import Entry
 from ui.links import Comparison
@@ -74,7 +74,13 @@ def draw_actions(
     stop: str = "Stop all",
     steering: Callable[[], None] = lambda: None,
 ) -> None:
-    """Start and Stop, always in sight, what Start would start, and what steers those that train."""
+    """Start and Stop, always in sight, what Start would start, and what steers those that train.
+
+    For the audience that it looks on.
+    """
+    if rights.is_audience():
+        st.caption(rights.LOOK_AROUND)
+        return
     with st.container(key="actions"):
         left, right = st.columns([3, 2])
         left.button(
@@ -149,6 +155,9 @@ def draw_builder(link: Comparison, entries: Sequence[Entry]) -> None:
         stop="Stop" if _whom() in _open(entries) else "Stop all",
         steering=partial(_draw_steering, entries, steered),
     )
+    if rights.is_audience():
+        _draw_picker(link, entries)
+        return
     with st.container(key="new_ones"):
         for line in lines:
             _draw_line(line)
@@ -297,7 +306,9 @@ def _draw_line(line: draft.Line) -> None:
 
 
 def draw_common(link: Comparison, heading: str) -> None:
-    """Data, epochs and seeds of whatever is started next."""
+    """Data, epochs and seeds of whatever is started next; nothing for the audience."""
+    if rights.is_audience():
+        return
     st.markdown(f"**{heading}**")
     st.selectbox("Data set", list(DATA_SETS), **compare_link.bound("new_data", link.new_data))
     with st.container():
@@ -312,5 +323,7 @@ def draw_common(link: Comparison, heading: str) -> None:
 
 
 def draw_seeds(link: Comparison) -> None:
-    """How many seeds each contender is trained from."""
+    """How many seeds each contender is trained from; nothing for the audience."""
+    if rights.is_audience():
+        return
     st.number_input("Seeds each", 1, MOST_SEEDS, **compare_link.bound("seeds", link.seeds))

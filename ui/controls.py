@@ -8,15 +8,18 @@ from typing import NamedTuple
 import streamlit as st
 
 from engine import presets, runs, store
-from engine.errors import EngineError, SpecError
+from engine.errors import EngineError, RightsError, SpecError
 from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import branch_panel, compare_link, lineup, links, spec_form, steer, words
+from ui import branch_panel, compare_link, lineup, links, rights, spec_form, steer, words
 
 RECENT = 30  # runs in the picker; the library has them all
 BEGUN_S = 0.5  # how long Train waits for the first step: a warm worker takes a fifth of that
 TAKEN_S = 0.15  # in which a free worker takes a run from the queue: usually a tenth of that
 LOOK_S = 0.02
+NOTHING_SHOWN = (
+    ":material/visibility: **No run is shown:** choose one above, or wait for the presenter's."
+)
 SHOWN_S = 0.08  # until the numbers of a first step are on the way to the browser
 
 
@@ -39,7 +42,7 @@ def read_link() -> None:
     link = links.read({name: st.query_params.get_all(name) for name in st.query_params})
     st.session_state["ignored"] = link.ignored
     st.session_state["link_layer"] = link.view.get("layer")
-    if not st.query_params.to_dict() and runs.default_data() != "digits":
+    if _is_bare() and rights.is_presenter() and runs.default_data() != "digits":
         # Written into the address, so that the link of what is shown means the same elsewhere.
         link.fields["data"] = st.query_params["data"] = runs.default_data()
     for name, value in {**link.fields, **link.view}.items():
@@ -48,6 +51,10 @@ def read_link() -> None:
         del st.query_params[name]
     if link.ignored:
         st.rerun()
+
+
+def _is_bare() -> bool:
+    return not st.query_params.to_dict()
 
 
 def draw_ignored() -> None:
@@ -81,6 +88,8 @@ def _train() -> None:
     try:
         spec = spec_form.spec_of(values)
         run = runs.start(spec, preset=spec_form.preset_of(spec))
+    except RightsError:
+        return  # it is said at the foot of the sidebar
     except SpecError as error:
         st.session_state["refused"] = (values, error.faults)
     except EngineError as error:
@@ -117,12 +126,20 @@ def _waits(run: str, asked: float) -> bool:
 def _stop(run: str) -> None:
     try:
         runs.send(run, "stop")
+    except RightsError:
+        return  # it is said at the foot of the sidebar
     except EngineError as error:
         st.session_state["ignored"] = {"stop": str(error)}
 
 
 def draw_actions(info: RunInfo | None, spec: RunSpec | None, faults: Mapping[str, str]) -> None:
-    """Train, Stop and what steers the run that is shown, always in sight; why Train cannot be pressed."""
+    """Train, Stop and what steers the run that is shown, always in sight; why Train cannot be pressed.
+
+    For the audience that it looks on.
+    """
+    if rights.is_audience():
+        st.caption(rights.LOOK_AROUND)
+        return
     is_open = info is not None and info.status in store.OPEN
     with st.container(key="actions"):
         left, right = st.columns([3, 2])
@@ -267,10 +284,26 @@ def _apply(info: RunInfo) -> None:
 
 
 def draw_ready(spec: RunSpec) -> None:
-    """What Train would start."""
+    """What Train would start; for the audience that nothing is shown."""
+    if rights.is_audience():
+        st.markdown(NOTHING_SHOWN)
+        return
     st.markdown(
         f":material/play_circle: **Ready:** {presets.title_of(spec)} on {spec.data_set.title}, "
         f"{spec.total_steps:,} steps. {words.against(spec)}"
+    )
+
+
+def _draw_apply(info: RunInfo, spec: RunSpec | None) -> None:
+    st.button(
+        "Apply these settings",
+        key="apply",
+        type="tertiary",
+        icon=":material/tune:",
+        disabled=spec == info.now,
+        on_click=_apply,
+        args=(info,),
+        help="Set the controls to this run's settings.",
     )
 
 
@@ -281,16 +314,8 @@ def draw_status(info: RunInfo, spec: RunSpec | None) -> None:
     sentence = words.status_sentence(info, place)
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="status"):
         st.markdown(f"{icon} **{sentence}** {words.standing(info)}", width="stretch")
-        st.button(
-            "Apply these settings",
-            key="apply",
-            type="tertiary",
-            icon=":material/tune:",
-            disabled=spec == info.now,
-            on_click=_apply,
-            args=(info,),
-            help="Set the controls to this run's settings.",
-        )
+        if rights.is_presenter():
+            _draw_apply(info, spec)
         st.page_link(
             "compare.py",
             label="Compare",

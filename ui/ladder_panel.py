@@ -20,6 +20,7 @@ from ui import (
     draft,
     lineup,
     links,
+    rights,
     words,
 )
 from ui.compare_link import SIDE_BY_SIDE
@@ -31,6 +32,7 @@ ABOUT = (
     "One remedy after the other over the same baseline. **Controlled:** only the remedy differs. "
     "**Published:** as in the exercise, which sometimes changes the learning rate or the optimizer too."
 )
+NONE_TO_SEE = "No ladder is shown: choose an earlier one in the sidebar, or wait for the presenter's. It trains these."
 NONE_YET = (
     "No ladder yet: press **Train the ladder** and watch the table fill in: who learns, who wakes "
     "up when, and what is left of the gradient in layer 1."
@@ -88,6 +90,9 @@ def draw_sidebar(link: Comparison, ladder: Ladder) -> None:
         disabled=not labels,
         **compare_link.bound("ladder", ladder.id or None),
     )
+    if rights.is_audience():
+        st.caption(ABOUT)
+        return
     st.segmented_control(
         "Form",
         links.LADDER_FORMS,
@@ -113,7 +118,8 @@ def draw(link: Comparison, ladder: Ladder) -> None:
         if ladder.id:
             draw_choice(ladder.entries, "Put these side by side", key="rows")
         else:
-            st.info(NONE_YET, icon=":material/leaderboard:")
+            none = NONE_YET if rights.is_presenter() else NONE_TO_SEE
+            st.info(none, icon=":material/leaderboard:")
             with st.container(key="rungs"):
                 st.markdown(rungs(asked(link)))
     if ladder.id:

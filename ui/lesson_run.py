@@ -9,11 +9,25 @@ from engine.data_sets import DATA_SETS
 from engine.errors import EngineError
 from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import comparison_live, contrast, lesson_link, lesson_runs, lesson_visit, live, share, words
+from ui import (
+    comparison_live,
+    contrast,
+    lesson_link,
+    lesson_runs,
+    lesson_visit,
+    live,
+    rights,
+    share,
+    words,
+)
 from ui.comparison_live import Shown
 from ui.figures import FIGURES
 from ui.lessons import Lesson
 
+WAITING = "The presenter starts this run."
+LOOK_S = (
+    5.0  # between two looks what the presenter has started: a hall of 300 looks 60 times a second
+)
 NEVER = ("replay", "diagnosis")  # of the Lab's component, in a lesson: the chapter says it
 
 
@@ -48,6 +62,9 @@ def draw(lesson: Lesson) -> None:
     visit = lesson_visit.of(lesson)
     found = lesson_runs.find(lesson, visit)
     shown = [info for info in found if info]
+    with st.container():
+        if rights.is_audience():
+            _look_for_others(lesson, _ids(found))
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_run_row"):
         if len(shown) == len(found):
             _draw_over(lesson, shown)
@@ -65,6 +82,10 @@ def draw(lesson: Lesson) -> None:
 
 
 def _draw_ready(lesson: Lesson) -> None:
+    if rights.is_audience():
+        st.markdown(f":material/hourglass_top: **{WAITING}**")
+        _draw_data(lesson)
+        return
     st.button(
         "Run",
         key="lesson_run",
@@ -74,6 +95,17 @@ def _draw_ready(lesson: Lesson) -> None:
         args=(lesson, False),
     )
     _draw_data(lesson)
+
+
+@st.fragment(run_every=LOOK_S)
+def _look_for_others(lesson: Lesson, shown: Sequence[str]) -> None:
+    """Draw the page anew once the presenter has started others than are shown."""
+    if _ids(lesson_runs.find(lesson, lesson_visit.of(lesson))) != shown:
+        st.rerun()
+
+
+def _ids(found: Sequence[RunInfo | None]) -> list[str]:
+    return [info.id for info in found if info]
 
 
 def _draw_data(lesson: Lesson) -> None:
@@ -122,9 +154,11 @@ def _other(spec: RunSpec) -> str:
 
 
 def _draw_over(lesson: Lesson, shown: Sequence[RunInfo]) -> None:
-    """How the runs stand, and Stop or Run again."""
+    """How the runs stand, and for the presenter Stop or Run again."""
     is_open = any(info.status in store.OPEN for info in shown)
-    if is_open:
+    if rights.is_audience():
+        _draw_data(lesson)
+    elif is_open:
         st.button(
             "Stop", key="lesson_stop", icon=":material/stop:", on_click=_stop, args=(tuple(shown),)
         )

@@ -3,7 +3,7 @@
 The same spec gives the same bits, so one finished run serves every visitor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engine import contenders, data_sets, runs, store
 from engine.contenders import Contender
@@ -11,6 +11,7 @@ from engine.errors import EngineError
 from engine.library import index
 from engine.spec import RunSpec
 from engine.store import RunInfo
+from ui import rights
 from ui.lesson_visit import Visit
 from ui.lessons import Lesson
 
@@ -39,19 +40,23 @@ def find(lesson: Lesson, visit: Visit) -> list[RunInfo | None]:
     """For each of a chapter's runs the one to show: this visit's own, else any that serves.
 
     One that is waiting or training is shown before it is started once more. None: none is there.
+    The audience has none of its own, and is shown what trains now before what has trained.
     """
     wanted = specs(lesson, visit.data)
     own = [_try_info(run) for run in visit.runs]
     if len(own) == len(wanted) and all(own):
         return own
     entries, _ = index.look()  # newest first
-    return [_serving(spec, [entry.info for entry in entries]) for spec in wanted]
+    order = (ENDED, store.OPEN) if rights.is_presenter() else (store.OPEN, ENDED)
+    return [_serving(spec, [entry.info for entry in entries], order) for spec in wanted]
 
 
-def _serving(spec: RunSpec, infos: Sequence[RunInfo]) -> RunInfo | None:
-    """The newest of that spec, unchanged: one that ended as it should, else one on its way."""
+def _serving(
+    spec: RunSpec, infos: Sequence[RunInfo], order: Sequence[Collection[str]]
+) -> RunInfo | None:
+    """The newest of that spec, unchanged, of the first kind of status in this order that there is."""
     same = [one for one in infos if one.spec == spec and one.changes == 0 and not one.parent]
-    for wanted in (ENDED, store.OPEN):
+    for wanted in order:
         for info in same:
             if info.status in wanted:
                 return info

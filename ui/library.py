@@ -12,7 +12,7 @@ from engine.data_sets import DATA_SETS
 from engine.library import Entry, Row, Wanted
 from engine.presets import PRESETS
 from engine.remedies import REMEDIES
-from ui import library_actions, library_rows, words
+from ui import library_actions, library_rows, rights, words
 from ui.live import component
 
 PER_PAGE = 25
@@ -119,7 +119,8 @@ def _draw_runs(wanted: Wanted) -> None:
         library_actions.draw_broken(broken)
     with st.container(horizontal=True, vertical_alignment="center", key="library_bar"):
         _draw_chosen(entries)
-        library_actions.draw_import()
+        if rights.is_presenter():
+            library_actions.draw_import()
     counted = _counted(shown, entries)
     st.caption(counted)
     with st.container():
@@ -147,23 +148,43 @@ def _draw_page(rows: Sequence[Row], entries: Sequence[Entry], counted: str) -> N
         told.append(
             library_rows.told(row, info.title + seed, parent, st.session_state["chosen_runs"])
         )
-    data = {"rows": told, "counted": counted, "done": st.session_state.get("library_done", 0)}
+    data = {
+        "rows": told,
+        "counted": counted,
+        "done": st.session_state.get("library_done", 0),
+        "watching": rights.is_audience(),
+    }
     mounted = component("library", "library.js", "vgl-library", 200)
     mounted(data=[data], key=LIST, on_asked_change=_asked)
 
 
 def _asked() -> None:
-    """Carry out what was pressed in the list, each once: unanswered, it is sent again."""
-    for asked in st.session_state[LIST].get("asked") or ():
-        number, run = asked["number"], asked["run"]
-        if number > st.session_state.get("library_done", 0):
-            st.session_state["library_done"] = number
-            ACTIONS[asked["do"]](run, asked["on"])
+    """Carry out what was pressed in the list, each once: unanswered, it is sent again.
+
+    What is no press of ours is passed over.
+    """
+    told = st.session_state[LIST].get("asked")
+    for asked in told if isinstance(told, list) else ():
+        if not _is_press(asked):
+            continue
+        if asked["number"] > st.session_state.get("library_done", 0):
+            st.session_state["library_done"] = asked["number"]
+            ACTIONS[asked["do"]](asked["run"], asked["on"])
+
+
+def _is_press(asked: Any) -> bool:
+    fits = {"number": int, "do": str, "run": str, "on": bool | None}
+    return (
+        isinstance(asked, dict)
+        and asked.keys() == fits.keys()
+        and all(isinstance(asked[name], kind) for name, kind in fits.items())
+        and asked["do"] in ACTIONS
+    )
 
 
 def _tick(run: str, on: bool) -> None:
     ticked = [one for one in st.session_state.get("chosen_runs", []) if one != run]
-    st.session_state["chosen_runs"] = ticked + [run] * on
+    st.session_state["chosen_runs"] = ticked + [run] * bool(on)
 
 
 def _open(run: str, _: None) -> None:
@@ -197,7 +218,9 @@ def _draw_none(any_at_all: bool) -> None:
         )
         return
     st.info(
-        "Nothing trained yet: open the Lab, press **Train** and watch layer 1.",
+        "Nothing trained yet: open the Lab, press **Train** and watch layer 1."
+        if rights.is_presenter()
+        else "Nothing trained yet: what the presenter trains is listed here.",
         icon=":material/science:",
     )
     st.page_link("lab.py", label="Open the Lab", icon=":material/science:")
@@ -215,15 +238,16 @@ def _draw_chosen(entries: Sequence[Entry]) -> None:
         disabled=not 1 <= len(ticked) <= MOST_CONTENDERS,
         query_params={"runs": ",".join(ticked), "show": "side_by_side"},
     )
-    st.button(
-        f"Delete the {len(ticked)} ticked" if ticked else "Delete",
-        key="delete_ticked",
-        icon=":material/delete:",
-        type="tertiary",
-        disabled=not ticked,
-        on_click=library_actions.delete,
-        args=(tuple(ticked),),
-    )
+    if rights.is_presenter():
+        st.button(
+            f"Delete the {len(ticked)} ticked" if ticked else "Delete",
+            key="delete_ticked",
+            icon=":material/delete:",
+            type="tertiary",
+            disabled=not ticked,
+            on_click=library_actions.delete,
+            args=(tuple(ticked),),
+        )
     many = len(ticked) > MOST_CONTENDERS
     st.caption(
         f":red[:material/error: {len(ticked)} are ticked; at most {MOST_CONTENDERS} fit side by side.]"

@@ -1,13 +1,15 @@
 """What is done to runs in the library: describe, delete and put back, save as a file and take in."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import streamlit as st
 
-from engine import library, runs, transfer, trash
-from engine.errors import EngineError
+from engine import gate, library, runs, transfer, trash
+from engine.errors import EngineError, RightsError
 from engine.library import MOST_NOTE, MOST_TAG, MOST_TAGS, MOST_TITLE
+from ui import rights
 
 SHOWN = 3  # sentences of one kind at once
 _DELETED = "deleted_runs"  # id -> title, of this session, in the order of deletion
@@ -64,7 +66,7 @@ def _title(run: str) -> str:
 def draw_deleted() -> None:
     """What was deleted since the page was opened, with the way back."""
     gone: dict[str, str] = st.session_state.get(_DELETED, {})
-    if not gone:
+    if not gone or rights.is_audience():
         return
     named = list(gone.values())[::-1]
     more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
@@ -92,7 +94,10 @@ def _undo(some: Sequence[str]) -> None:
 def leave() -> None:
     """The page is left: what was deleted on it goes for good."""
     if gone := st.session_state.pop(_DELETED, {}):
-        trash.purge(set(gone))
+        with contextlib.suppress(
+            RightsError
+        ):  # who has signed out meanwhile leaves it to the clock
+            trash.purge(set(gone))
 
 
 def draw_broken(broken: Mapping[str, str]) -> None:
@@ -100,13 +105,14 @@ def draw_broken(broken: Mapping[str, str]) -> None:
     for run, sentence in list(broken.items())[:SHOWN]:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(sentence, icon=":material/broken_image:", width="stretch")
-            st.button(
-                "Delete it",
-                key=f"delete_{run}",
-                icon=":material/delete:",
-                on_click=delete,
-                args=((run,),),
-            )
+            if rights.is_presenter():
+                st.button(
+                    "Delete it",
+                    key=f"delete_{run}",
+                    icon=":material/delete:",
+                    on_click=delete,
+                    args=((run,),),
+                )
     if len(broken) > SHOWN:
         st.warning(f"{len(broken) - SHOWN} more files cannot be read.")
 
@@ -114,9 +120,14 @@ def draw_broken(broken: Mapping[str, str]) -> None:
 # -- describing ------------------------------------------------------------------------------------
 
 
-@st.dialog("About this run", icon=":material/edit:", width="medium")
 def edit(run: str) -> None:
-    """A dialog: a run's name, note and tags, and the run as one file."""
+    """A dialog: a run's name, note and tags, and the run as one file. For the audience a sentence."""
+    if _refusing(partial(gate.check)):
+        _edit(run)
+
+
+@st.dialog("About this run", icon=":material/edit:", width="medium")
+def _edit(run: str) -> None:
     try:
         info = runs.info(run)
     except EngineError as error:

@@ -10,13 +10,14 @@ import streamlit as st
 
 from engine import runs
 from engine.store import RunInfo
-from ui import press, replay, theme
+from ui import press, replay, rights, theme
 from ui.bindings import NO_DATA, TICKS, Options
 from ui.figures import FIGURES
 from ui.routes import PLOTLY_URL
 from ui.summary import no_tiles
 
 INVITATION = "Nothing trained yet: press Train and watch layer 1."
+WAITING = "Nothing is shown yet: the presenter's run appears here."
 # Streamlit sends inline code with every message, so it only fetches the module.
 _MOUNT = """
 export default async function (component) {
@@ -104,7 +105,7 @@ def mount(
         "options": {"kind": kind, "layer": layer, "step_axis": step_axis, "profile": profile},
         "figures": figures_json(),
         "no_tiles": no_tiles(),
-        "invitation": INVITATION,
+        "invitation": INVITATION if rights.is_presenter() else WAITING,
         **common(),
     }
     # In a list: Streamlit would import pandas (70 MB) to look for tables among a dictionary's values.

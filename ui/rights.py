@@ -23,6 +23,10 @@ COOKIE = "vglab_presenter"
 LASTS_S = 12 * 3600  # that a presenter stays signed in: a day of lectures
 LEAST = 8  # characters of a key
 ONLY_PRESENTER = "Only the presenter may do this: you are watching."
+LOOK_AROUND = (
+    "What the presenter trains and steers is shown here as it happens. Look around: nothing that you "
+    "choose changes it for others."
+)
 _REFUSED = "rights_refused"  # in a page's session: something was refused since it was last drawn
 #: Tokens whose presenters have signed out, and until when they would have held. A restart forgets them:
 #: the browser has let go of its cookie by then.

@@ -17,6 +17,7 @@ from ui import (
     family,
     lineup,
     links,
+    rights,
     share,
 )
 from ui.compare_link import SIDE_BY_SIDE
@@ -33,6 +34,9 @@ class Ready(NamedTuple):
     new: tuple[str, ...]
 
 
+NOTHING_SHOWN = (
+    "Nothing is compared here: choose runs in the sidebar, or wait for what the presenter compares."
+)
 READY = (
     Ready(
         "Baseline beside ReLU",
@@ -104,7 +108,13 @@ def drawn_since(entries: Sequence[Entry]) -> list[int]:
 
 
 def draw_invitation(link: Comparison) -> None:
-    """What a person sees who opens the page for the first time: comparisons by one press."""
+    """What a person sees who opens the page for the first time: comparisons by one press.
+
+    The audience is told where to choose.
+    """
+    if rights.is_audience():
+        st.info(NOTHING_SHOWN, icon=":material/compare:")
+        return
     st.info(
         "Nothing to compare yet: press one of these and watch, choose runs there are in the "
         "sidebar, or put new ones together there and press **Start together**.",

@@ -9,7 +9,7 @@ from engine import runs
 from engine.data_sets import DATA_SETS
 from engine.errors import EngineError, SpecError
 from engine.spec import RunSpec, bounds, choices
-from ui import links, spec_form, theory_link, words
+from ui import links, rights, spec_form, theory_link, words
 from ui.theory_link import NET, PLAIN, RUN, Net
 
 KEY = "theory"  # of the component
@@ -93,17 +93,8 @@ def checked(net: Net) -> tuple[RunSpec | None, dict[str, str]]:
 def draw(net: Net, faults: Mapping[str, str]) -> None:
     """One control per field, and where the network comes from."""
     values = PLAIN | net.fields
-    lab: Mapping[str, Any] = st.session_state.get("lab_settings", {})
-    lab = theory_link.tidy(lab)
-    st.button(
-        "Take the Lab's settings",
-        key="theory_take",
-        icon=":material/science:",
-        width="stretch",
-        disabled=lab == theory_link.tidy(net.fields) and not net.run,
-        on_click=_take,
-        args=(lab,),
-    )
+    if rights.is_presenter():  # the audience has no settings in the Lab
+        _draw_take(net)
     with st.container():
         if net.run:
             st.caption(f"The network of run {net.run}, at its step 0. Any change leaves the run.")
@@ -115,6 +106,20 @@ def draw(net: Net, faults: Mapping[str, str]) -> None:
             _draw(name, values)
     if others := _others(net.fields):
         st.caption(f"Besides: {others}.")
+
+
+def _draw_take(net: Net) -> None:
+    lab: Mapping[str, Any] = st.session_state.get("lab_settings", {})
+    lab = theory_link.tidy(lab)
+    st.button(
+        "Take the Lab's settings",
+        key="theory_take",
+        icon=":material/science:",
+        width="stretch",
+        disabled=lab == theory_link.tidy(net.fields) and not net.run,
+        on_click=_take,
+        args=(lab,),
+    )
 
 
 def _take(lab: Mapping[str, Any]) -> None:

@@ -14,7 +14,15 @@ from engine.presets import PRESETS
 from engine.spec import RunSpec
 from engine.supervisor import default_workers
 from engine.verdict import Verdict
-from ui import compare_controls, compare_link, comparison_live, draft, ladder_panel, lineup
+from ui import (
+    compare_controls,
+    compare_link,
+    comparison_live,
+    draft,
+    ladder_panel,
+    lineup,
+    rights,
+)
 from ui.lineup import Entry
 from ui.links import Comparison
 from ui.numbers import duration
@@ -46,7 +54,7 @@ def draw_sidebar(link: Comparison) -> None:
         running=under_way,
     )
     with st.container():
-        if wanted:
+        if wanted and rights.is_presenter():
             st.caption(estimate(wanted, _finished(), default_workers()))
     compare_controls.draw_seeds(link)
     st.caption(ABOUT)
