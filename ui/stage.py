@@ -61,7 +61,7 @@ class Stage:
         self._listeners: set[Listener] = set()
         self._newest: Shown | None = None
         self._presenters = 0
-        self._empty_since = 0.0
+        self._empty_since = now()
 
     @property
     def viewers(self) -> int:
