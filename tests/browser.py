@@ -42,7 +42,9 @@ def wait_for(what, why):
 class Server:
     """The dashboard as a person starts it, on a port and with a library of its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, **variables: str):
+        """`variables` of its environment; of the tests' own it has none that is the dashboard's."""
+        self.variables = variables
         self.home, self.log = folder / "home", folder / "server.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -57,7 +59,7 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streamlit", "run", "app.py", *options],
                 cwd=REPOSITORY,
-                env=environment | {"VGLAB_HOME": str(self.home)},
+                env=environment | {"VGLAB_HOME": str(self.home)} | self.variables,
                 stdout=log,
                 stderr=log,
             )
