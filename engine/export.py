@@ -21,6 +21,7 @@ import numpy as np
 
 from engine import blobs, runs, script, store, transfer
 from engine.errors import RunError
+from engine.quotes import quoted
 from engine.records import EPOCH_NUMBERS, STATISTICS, InputKernel, Record
 from engine.run_info import RunInfo
 from engine.steering import changes_of
@@ -49,7 +50,7 @@ class Form:
 def pieces(run: str, form: str) -> Pieces:
     """The bytes of a run in a form, one after the other. Raises RunError, StoreError."""
     if form not in FORMS:
-        raise RunError(f"form is {form[:40]}; it must be one of {', '.join(FORMS)}.")
+        raise RunError(f"form is {quoted(form)}; it must be one of {', '.join(FORMS)}.")
     return FORMS[form].pieces(run)
 
 

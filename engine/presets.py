@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import PresetError
+from engine.quotes import quoted
 from engine.remedies import REMEDIES, active
 from engine.spec import RunSpec
 
@@ -157,7 +158,7 @@ PRESETS: dict[str, Preset] = {
 def find(name: str) -> Preset:
     """The preset of that name. Raises PresetError."""
     if name not in PRESETS:
-        raise PresetError(f"preset is {name}; it must be one of {', '.join(PRESETS)}.")
+        raise PresetError(f"preset is {quoted(name)}; it must be one of {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 

@@ -23,6 +23,7 @@ from engine import presets, processes, store
 from engine.data_sets import check_obtainable, data_here, default_data, home
 from engine.errors import EngineError, RunError, SpecError, StoreError
 from engine.gate import gated
+from engine.quotes import quoted
 from engine.spec import RunSpec
 from engine.steering import Change, Standing, as_json, settled
 
@@ -133,7 +134,7 @@ def enqueue(run: str, place: int) -> None:
 def send(run: str, command: str) -> None:
     """Give a run an order, one of COMMANDS. Raises RunError, StoreError."""
     if command not in COMMANDS:
-        raise RunError(f"command is {command[:40]}; it must be one of {', '.join(COMMANDS)}.")
+        raise RunError(f"command is {quoted(command)}; it must be one of {', '.join(COMMANDS)}.")
     file = path(run)
     if command == "stop" and _unqueue(run):
         with store.Writer(file) as writer:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from engine import script_changes as changed
 from engine import script_code as code
 from engine import script_parts as parts
+from engine.quotes import quoted
 from engine.run_info import DIVERGED, FINISHED, RunInfo
 from engine.runs import SAME_BITS
 from engine.script_changes import Story
@@ -64,7 +65,7 @@ def _cell(number: int, kind: str, source: str) -> dict[str, object]:
 
 def _head(info: RunInfo, device: str) -> str:
     """The title, what the script does, and what the run was made with."""
-    title = re.sub(r'[\\"]', "'", " ".join(info.title.split())) or "A run"
+    title = re.sub(r'[\\"]', "'", quoted(" ".join(info.title.split()), 200)) or "A run"
     where = "" if device == "auto" else f" ({device})"
     told = [
         f"Run {info.id} as one PyTorch file: on the same device{where} it prints the run's losses "

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from engine.data_sets import DATA_SETS, DataSet
 from engine.errors import SpecError
+from engine.quotes import quoted
 
 Data = Literal[
     "digits", "fashion_mnist", "mnist", "kmnist", "cifar10", "moons", "circles", "spirals"
@@ -243,7 +244,7 @@ def parse_settings(settings: list[str]) -> dict[str, str | None]:
         name, equals, value = setting.partition("=")
         name = name.strip()
         if not equals or not name:
-            fault = f"--set {setting!r} names no field; it must be FIELD=VALUE, as depth=20."
+            fault = f"--set {quoted(repr(setting))} names no field; it must be FIELD=VALUE, as depth=20."
             raise SpecError({"set": fault})
         if name not in RunSpec.FIELDS:
             raise SpecError({name: _unknown(name)})
@@ -253,6 +254,7 @@ def parse_settings(settings: list[str]) -> dict[str, str | None]:
 
 
 def _unknown(name: str) -> str:
+    name = quoted(name) or "''"
     near = difflib.get_close_matches(name, RunSpec.FIELDS, n=1)
     hint = (
         f"; did you mean {near[0]}?" if near else f"; the fields are {', '.join(RunSpec.FIELDS)}."
@@ -263,17 +265,16 @@ def _unknown(name: str) -> str:
 def _sentences(error: ValidationError) -> dict[str, str]:
     faults = {}
     for fault in error.errors(include_url=False, include_context=False):
-        name = str(fault["loc"][0]) if fault["loc"] else "spec"
+        if not fault["loc"]:  # a name with half a sign in it
+            faults["spec"] = f"A name is no text; the fields are {', '.join(RunSpec.FIELDS)}."
+            continue
+        name = str(fault["loc"][0])
         if name in RunSpec.FIELDS:
-            faults[name] = f"{name} is {_shown(fault['input'])}; it must be {allowed(name)}."
+            said = quoted(fault["input"]) or "empty"
+            faults[name] = f"{name} is {said}; it must be {allowed(name)}."
         else:
             faults[name] = _unknown(name)
     return faults
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return (text if len(text) <= 40 else text[:37] + "...") or "empty"
 
 
 Fault = tuple[str, str] | None

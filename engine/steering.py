@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Any
 
 from engine.errors import RunError, SpecError
+from engine.quotes import quoted
 from engine.records import Event
 from engine.spec import RunSpec
 
@@ -80,7 +81,7 @@ def _set(standing: Standing, change: Change) -> Standing:
     for name in change.fields:
         if name not in LIVE_FIELDS:
             fault = (
-                f"{name} cannot be changed while the run trains; "
+                f"{quoted(name)} cannot be changed while the run trains; "
                 f"what can is {', '.join(LIVE_FIELDS)}."
             )
             raise SpecError({name: fault})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine.contenders import MOST_CONTENDERS, Contender
 from engine.errors import EngineError, PresetError, SpecError
 from engine.presets import PRESETS
+from engine.quotes import quoted
 from engine.remedies import REMEDIES
 from engine.spec import RunSpec
 from ui.words import PILLS
@@ -47,12 +48,12 @@ def parse(text: str) -> Draft:
     base, *remedies = _PARTS.split(text.strip())
     if not is_run(base) and base not in PRESETS:
         raise PresetError(
-            f"{_cut(text)!r} starts from {_cut(base) or 'nothing'}, which is neither a run's id nor "
+            f"{quoted(repr(text))} starts from {quoted(base) or 'nothing'}, which is neither a run's id nor "
             f"a preset{_near(base, PRESETS)}"
         )
     for name in remedies:
         if name not in REMEDIES:
-            raise PresetError(f"{_cut(name)} is not a remedy{_near(name, REMEDIES)}")
+            raise PresetError(f"{quoted(name)} is not a remedy{_near(name, REMEDIES)}")
     return Draft(base, tuple(dict.fromkeys(remedies)))
 
 
@@ -64,10 +65,6 @@ def is_run(base: str) -> bool:
 def _near(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]}?" if near else "."
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def remedy_title(name: str) -> str:
@@ -139,7 +136,7 @@ def _line(text: str, common: Common, find: Find) -> Line:
     except SpecError as error:
         return _refused(text, _named(text), str(error))
     except EngineError as error:
-        return _refused(text, _cut(text), str(error))
+        return _refused(text, quoted(text), str(error))
     return Line(text=text, title=made.title, contender=made, fault="")
 
 

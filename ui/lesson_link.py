@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from engine.quotes import quoted
 from ui import links
 from ui.lessons import Lesson
 
@@ -54,12 +55,12 @@ def place_of(parameters: dict[str, list[str]], lessons: Sequence[Lesson]) -> Pla
     slug = "".join(parameters.get("chapter", [])[:1])
     stage = "".join(parameters.get("stage", [])[:1]) or FIRST
     if slug and slug not in known:
-        ignored.append(f"chapter is {_cut(slug)}; it must be one of {', '.join(known)}.")
+        ignored.append(f"chapter is {quoted(slug)}; it must be one of {', '.join(known)}.")
     elif stage not in STAGES:
-        ignored.append(f"stage is {_cut(stage)}; it must be one of {', '.join(STAGES)}.")
+        ignored.append(f"stage is {quoted(stage)}; it must be one of {', '.join(STAGES)}.")
     for name, values in parameters.items():
         if name not in ("chapter", "stage", links.HIDE) and name not in _ELSEWHERE:
-            ignored.append(f"{_cut(name)} is nothing that a lesson's link can set.")
+            ignored.append(f"{quoted(name)} is nothing that a lesson's link can set.")
         elif name in ("chapter", "stage") and len(values) > 1:
             ignored.append(f"{name} is given {len(values)} times; once is allowed.")
     return Place(
@@ -71,10 +72,6 @@ def place_of(parameters: dict[str, list[str]], lessons: Sequence[Lesson]) -> Pla
 
 #: What the browser's Back may bring along from another page.
 _ELSEWHERE = frozenset({*links.LAB, *links.COMPARISON})
-
-
-def _cut(value: str) -> str:
-    return value if len(value) < 40 else value[:37] + "..."
 
 
 def write(chapter: str, stage: str = FIRST) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from engine.contenders import FORMS, MOST_CONTENDERS, MOST_SEEDS
 from engine.data_sets import DATA_SETS
 from engine.errors import SpecError
+from engine.quotes import quoted
 from engine.spec import RunSpec, bounds, may_be_none
 
 KINDS = ("gradient", "weight", "activation")
@@ -62,7 +63,7 @@ def _one_of(options: Sequence[str]) -> Callable[[str, str], str]:
     def check(name: str, value: str) -> str:
         if value not in options:
             allowed = ", ".join(options)
-            raise SpecError({name: f"{name} is {_cut(value)}; it must be one of {allowed}."})
+            raise SpecError({name: f"{name} is {quoted(value)}; it must be one of {allowed}."})
         return value
 
     return check
@@ -75,7 +76,7 @@ def _whole(most: int) -> Callable[[str, str], int]:
             or len(value) > 9
             or not 1 <= int(value) <= most
         ):
-            raise SpecError({name: f"{name} is {_cut(value)}; it must be from 1 to {most}."})
+            raise SpecError({name: f"{name} is {quoted(value)}; it must be from 1 to {most}."})
         return int(value)
 
     return check
@@ -83,12 +84,8 @@ def _whole(most: int) -> Callable[[str, str], int]:
 
 def _step(name: str, value: str) -> int:
     if not (value.isascii() and value.isdecimal()) or len(value) > 9:
-        raise SpecError({name: f"{name} is {_cut(value)}; it must be a whole number from 0."})
+        raise SpecError({name: f"{name} is {quoted(value)}; it must be a whole number from 0."})
     return int(value)
-
-
-def _cut(value: str) -> str:
-    return value if len(value) < 40 else value[:37] + "..."
 
 
 VIEW: dict[str, Callable[[str, str], Any]] = {
@@ -104,7 +101,7 @@ HIDE = "hide"  # in the links of both pages
 def hidden(values: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """The parts that `hide` names, each once, and a sentence for what is none."""
     named = dict.fromkeys(part for value in values for part in _names(HIDE, value))
-    unknown = [_cut(part) for part in named if part not in HIDEABLE]
+    unknown = [quoted(part) for part in named if part not in HIDEABLE]
     said = f"hide names {', '.join(unknown[:5])}; it can hide {', '.join(HIDEABLE)}."
     return tuple(part for part in named if part in HIDEABLE), {HIDE: said} if unknown else {}
 
@@ -209,7 +206,7 @@ def read_comparison(
         name = ALSO.get(said, said)
         try:
             if name not in COMPARISON:
-                raise SpecError({name: f"{_cut(name)} is nothing that a comparison can set."})
+                raise SpecError({name: f"{quoted(name)} is nothing that a comparison can set."})
             if len(values) > 1:
                 raise SpecError({name: f"{name} is given {len(values)} times; once is allowed."})
             found[name] = COMPARISON[name](name, values[0])
@@ -228,7 +225,7 @@ def _room(name: str, named: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str,
     sentences = {}
     if twice := [one for one in once if named.count(one) > 1]:
         sentences[f"{name} twice"] = (
-            f"{', '.join(map(_cut, twice))} {'is' if len(twice) == 1 else 'are'} named more than "
+            f"{', '.join(map(quoted, twice))} {'is' if len(twice) == 1 else 'are'} named more than "
             f"once; {'it is' if len(twice) == 1 else 'each is'} shown once."
         )
     if len(once) > MOST_CONTENDERS:

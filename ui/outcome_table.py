@@ -13,6 +13,7 @@ from engine import store
 from engine.contenders import group_of, set_of
 from engine.errors import EngineError, RunError
 from engine.outcomes import COLUMNS, Measure
+from engine.quotes import quoted
 from engine.store import FINISHED, RUNNING
 from ui import outcome_rows
 from ui.contrast import short
@@ -221,4 +222,4 @@ class OutcomeTable:
 
 
 def _not_there(name: str) -> RunError:
-    return RunError(f"There is no run {name[:60]} in this library.")
+    return RunError(f"There is no run {quoted(name, 60)} in this library.")

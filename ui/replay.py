@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.quotes import quoted
 from engine.store import RunInfo
 
 KEY = "live"  # of the component that tells it
@@ -24,7 +25,7 @@ def wanted(info: RunInfo | None) -> int | None:
     if info is not None and run == before and step is not None and step <= info.step:
         return step
     if info is not None and run == before and "ignored" in st.session_state:
-        says = f"step is {named[:20]}; run {info.id} has got to step {info.step:,}: the newest is shown."
+        says = f"step is {quoted(named, 20)}; run {info.id} has got to step {info.step:,}: the newest is shown."
         st.session_state["ignored"] = {**st.session_state["ignored"], "step": says}
     del st.query_params["step"]
     return None

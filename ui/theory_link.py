@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import SpecError
+from engine.quotes import quoted
 from engine.spec import RunSpec, parse_settings
 from ui import links
 from ui.words import matters, shown
@@ -35,7 +36,7 @@ def read(parameters: Mapping[str, Sequence[str]]) -> Net:
         elif name == RUN:
             net.run = values[0][:60]
         elif name not in (NET, links.HIDE, *links.VIEW, *links.COMPARISON):
-            net.ignored.append(f"{name[:40]} is nothing that the Theory page can show.")
+            net.ignored.append(f"{quoted(name)} is nothing that the Theory page can show.")
     for setting in settings:
         try:
             net.fields |= _checked(setting)
