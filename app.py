@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from engine import contenders, runs, transfer, trash
 from engine.errors import RightsError
 from engine.library import index
 from engine.supervisor import Supervisor
-from ui import rights, sign_in, stage_routes, subjects
+from ui import guard, rights, sign_in, stage_routes, subjects
 from ui.hub import Hub
 from ui.probes import probes
 from ui.routes import plotly_gzipped, routes
@@ -64,5 +65,7 @@ app = st.App(
     lifespan=lifespan,
     # Those with a name of their own first: the last of routes() takes every name under /live.
     routes=[*sign_in.routes(), *stage_routes.routes(Stage()), *routes(hub, library)],
-    middleware=[Middleware(sign_in.OnlyPresenterUploads)],
+    # The guard around everything: what it refuses, nobody else is bothered with.
+    middleware=[Middleware(guard.Guard), Middleware(sign_in.OnlyPresenterUploads)],
+    exception_handlers={HTTPException: guard.nothing_there},
 )

@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from engine.errors import EngineError
+from engine.errors import EngineError, LimitError
 from ui import frames
 from ui.display import Display
 from ui.pace import USUAL, Pace
@@ -27,6 +27,7 @@ Opener = Callable[[], View]  # reads files; called in a thread, and again after 
 log = logging.getLogger(__name__)
 QUEUE = 4  # frames per viewer and subject that may wait to be sent
 LOOKS = 5  # at a view that is shown less often, in the time between two of its displays
+MOST_WATCHED = 500  # subjects at once: each has its arrays in memory, and a file that is read
 RECENT = 8  # frames kept for viewers that poll
 HOLD = 0.05  # seconds that frames may wait for those of other subjects looked at in the same moment
 
@@ -271,6 +272,10 @@ class Hub:
         """The watch of a subject, begun if need be. Raises EngineError where there is no such."""
         watch = self._watches.get(subject)
         if watch is None:
+            if len(self._watches) >= MOST_WATCHED:
+                raise LimitError(
+                    f"{MOST_WATCHED} runs and comparisons are being watched already: try again later."
+                )
             watch = Watch(subject, self._find(subject), self._pace, self._round)
             self._watches[subject] = watch
             self._tasks[subject] = asyncio.create_task(self._keep(watch), name=f"watch {subject}")

@@ -86,6 +86,7 @@ def routes(
         Route("/live/health", health),
         Route("/live/plotly.min.js", _plotly),
         Route("/live/{name}", _asset),
+        Route("/live/{path:path}", _nothing),  # Streamlit would answer with its page
     ]
 
 
@@ -220,6 +221,10 @@ async def _figure(library: Library, request: Request) -> Response:
     headers = _saved_as(f"{name}.html")
     read = partial(figure_page.page, request.query_params, library)
     return await _answered(request, read, media_type="text/html", headers=headers)
+
+
+async def _nothing(request: Request) -> Response:
+    return JSONResponse({"error": "There is nothing here."}, status_code=404)
 
 
 def _saved_as(name: str) -> dict[str, str]:
