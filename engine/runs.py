@@ -17,9 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from engine import presets, processes, store
+from engine import limits, presets, processes, store
 from engine.data_sets import check_obtainable, data_here, default_data, home
 from engine.errors import EngineError, RunError, SpecError, StoreError
 from engine.gate import gated
@@ -34,7 +32,7 @@ _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}(-c\d\d-s\d\d)?")
 COMMANDS = ("stop", "pause", "resume", "step", "epoch")
 END_S = 1.0  # how long to wait for a lock to write that a run has ended; it is seen without that
 FRESH_S = 3.0  # a sign of life younger than this needs no other proof
-#: Arithmetic that is the same on every x86 CPU with AVX2 and for every number of threads: kernels
+#: Arithmetic that is the same for every number of threads and on processors of one maker with AVX2: kernels
 #: of one vector width in torch, one code path in MKL. It costs a sigmoid network 5 to 25 % of its
 #: speed (docs/performance.md). Must be set before torch is imported.
 SAME_BITS = {
@@ -107,10 +105,11 @@ def start(
     preset: str = "",
     changes: Sequence[tuple[int, Change]] = (),
 ) -> str:
-    """Queue a run, and return its id. Raises DataError, StoreError; spec faults come earlier.
+    """Queue a run, and return its id. Raises LimitError, DataError, StoreError; spec faults come earlier.
 
     changes  made while it trains, each before its step
     """
+    limits.check([spec])
     run = create(spec, title=title, preset=preset)
     plan(path(run), changes)
     enqueue(run, time.time_ns())
@@ -182,13 +181,13 @@ def checked(found: store.RunInfo) -> store.RunInfo:
     begun = found.status in store.BEGUN or (found.status == store.QUEUED and found.pid is not None)
     if not begun or is_worker_alive(found.pid, found.pid_started):
         return found
-    if found.heartbeat and abs(time.time() - found.heartbeat) < FRESH_S and _exists(found.pid):
+    if (
+        found.heartbeat
+        and abs(time.time() - found.heartbeat) < FRESH_S
+        and processes.exists(found.pid)
+    ):
         return found  # its process seems to have begun at another time: the clock was set
     return replace(found, status=store.LOST, sentence=lost_words(found.step))
-
-
-def _exists(pid: int | None) -> bool:
-    return pid is not None and bool(psutil.pid_exists(pid))
 
 
 def lost_words(step: int, why: str = "its worker is gone") -> str:

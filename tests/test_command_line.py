@@ -52,7 +52,7 @@ def objects(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_the_published_first_epoch_comes_out_to_the_digit(fashion_mnist):
+def test_the_published_first_epoch_comes_out_as_published(fashion_mnist):
     printed, _ = engine_alone(
         *[
             "run",
@@ -66,7 +66,8 @@ def test_the_published_first_epoch_comes_out_to_the_digit(fashion_mnist):
         *["--set", "device=cpu", "--json"],
     )
     epoch, end = objects(printed)
-    assert f"{epoch['train_loss']:.4f}" == "2.2326"
+    # One unit of the last printed digit, and its rounding: an EPYC gives 2.2326, a Xeon 2.2325.
+    assert epoch["train_loss"] == pytest.approx(2.2326, abs=1.5e-4)
     assert f"{epoch['train_accuracy']:.4f}" == "0.1290"
     assert end["status"] == store.FINISHED
 
