@@ -42,6 +42,14 @@ def is_alive(pid: int | None, started: float | None) -> bool:
         return False
 
 
+def exists(pid: int | None) -> bool:
+    """Whether there is a process of that id, whichever; one that was killed and not seen off is none."""
+    try:
+        return pid is not None and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def _begun_after_boot(pid: int) -> float | None:
     """Read from Linux's /proc; None elsewhere."""
     try:

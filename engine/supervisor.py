@@ -18,9 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from engine import processes, runs, store
+from engine import limits, processes, runs, store
 from engine.contenders import set_of
 from engine.errors import EngineError, StoreError
+from engine.library import index
 from engine.processes import Pulse
 
 log = logging.getLogger(__name__)
@@ -28,22 +29,13 @@ STOP_S = 4.0  # how long workers have to stop by themselves when the server stop
 TICK_S = 0.1
 KILLED = 9  # the signal that cannot be heard
 MOST_PAUSED = 4  # runs that are paused and leave their place to others: each holds its memory
+LOOK_S = 10.0  # between looks at the whole library for runs that others left
 REST_S = 3.0  # after a start, before the next spare warms up: it would take the run's first seconds
 
 
 def default_workers() -> int:
     """How many workers run at once: VGLAB_WORKERS, else all cores but one."""
-    asked = os.environ.get("VGLAB_WORKERS", "")
-    return max(1, int(asked)) if asked.isdigit() else max(1, (os.cpu_count() or 2) - 1)
-
-
-def workers_of_a_set() -> int:
-    """How many run at once while a set is trained: VGLAB_WORKERS, else one per core.
-
-    Someone waits for all of a set; the page keeps its share, because workers go behind it (os.nice).
-    """
-    asked = os.environ.get("VGLAB_WORKERS", "")
-    return default_workers() if asked.isdigit() else os.cpu_count() or 1
+    return limits.most("workers")
 
 
 class Worker:
@@ -127,14 +119,8 @@ class Adopted:
             self.kill()
 
 
-def _orphans() -> list[Adopted]:
-    """The workers of servers that are gone, each with its run."""
-    begun = [info for info in runs.all() if info.status in store.OPEN and info.pid]
-    return [
-        Adopted(runs.path(info.id), info.pid, info.pid_started)
-        for info in begun
-        if info.pid and info.pid_started is not None and processes.is_orphan(info.pid)
-    ]
+def _is_orphan(info: store.RunInfo) -> bool:
+    return info.pid is not None and processes.is_orphan(info.pid)
 
 
 def _is_paused(worker: Worker | Adopted) -> bool:
@@ -169,7 +155,7 @@ class Supervisor:
     Lives in a thread of the server, from its start to its stop.
 
     workers how many train at once; for None default_workers, and while a set is trained
-            workers_of_a_set
+            limits.workers_of_a_set
     takes   which runs it takes from the queue: of a command, its own alone. They end with it
     spares  whether a worker waits warm for whoever comes next: not where all that comes is there
     """
@@ -182,21 +168,21 @@ class Supervisor:
         spares: bool = True,
     ):
         self.workers = workers or default_workers()
-        self.together = workers or workers_of_a_set()
+        self.together = workers or limits.workers_of_a_set()
         self.takes, self.keeps_spare = takes, spares
         self.spares: list[Worker] = []  # those that have done a run last: they are surely warm
         self.busy: list[Worker] = []
         self.adopted: list[Adopted] = []  # of an earlier server
         self.leaving: list[Worker] = []  # told to go; theirs is only to be waited for
         self.spare_at = 0.0  # time.monotonic before which no new spare is started
+        self.look_at = 0.0  # time.monotonic of the next look at the whole library
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 
     def start(self) -> None:
         """Take up what an earlier server left, and begin."""
         runs.end_lost()
-        if self.keeps_spare:  # a server's; a command leaves them to the next server
-            self.adopted = _orphans()
+        self._look_around()
         self.thread.start()
 
     def stop(self) -> None:
@@ -227,6 +213,8 @@ class Supervisor:
     def _loop(self) -> None:
         while not self.stopping.is_set():
             try:
+                if time.monotonic() >= self.look_at:
+                    self._look_around()
                 self._end_hung()
                 self._reap()
                 self._keep_a_spare()
@@ -285,6 +273,22 @@ class Supervisor:
         with contextlib.suppress(StoreError, psutil.Error), store.Writer(file) as writer:
             pid = worker.process.pid
             writer.claim(pid, processes.begun(pid))
+
+    def _look_around(self) -> None:
+        """Write down whose worker is gone, and adopt the workers of servers that are.
+
+        Not at the start alone: another server may go away, and who was just killed may still be there.
+        """
+        self.look_at = time.monotonic() + LOOK_S
+        if not self.keeps_spare:
+            return  # a command's; it leaves them to the next server
+        known = {worker.file for worker in self._at_work}
+        for info in (entry.info for entry in index.look()[0]):
+            file = runs.library() / f"{info.id}{store.SUFFIX}"
+            if info.status == store.LOST and info.ended is None:
+                runs.end_open(file, store.LOST, info.sentence)
+            elif info.status in store.OPEN and file not in known and _is_orphan(info):
+                self.adopted.append(Adopted(file, info.pid or 0, info.pid_started or 0.0))
 
     def _end_hung(self) -> None:
         """End what gives no sign of life any more, so that its place is free for others."""

@@ -202,7 +202,8 @@ class Orders:
 
     def __init__(self) -> None:
         self.files: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
-        self.job: Job | None = None
+        self._job: Job | None = None
+        self._reason = ""  # why to end; once there is one
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -214,10 +215,20 @@ class Orders:
 
     def end(self, reason: str) -> None:
         """Take no further run, and ask the one that is going on to stop."""
+        self._reason = reason
         self.files.put(None)
-        if self.job is not None:
-            self.job.reason = reason
-            self.job.ask_to_stop.set()
+        self._pass_on()
+
+    def take(self, job: Job | None) -> None:
+        """The run that goes on from now on. It may have been ended before it could be named."""
+        self._job = job
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        job = self._job
+        if job is not None and self._reason:
+            job.reason = self._reason
+            job.ask_to_stop.set()
 
 
 def main() -> None:
@@ -234,12 +245,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: orders.end("Stopped by the system."))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (file := orders.files.get()) is not None:
-        orders.job = job = Job(file)
+        job = Job(file)
+        orders.take(job)
         job.work()
         if not job.is_told:
             return
         del job
-        orders.job = None
+        orders.take(None)
         gc.collect()
         with contextlib.suppress(OSError):
             print(file=said, flush=True)

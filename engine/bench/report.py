@@ -211,19 +211,23 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def write_section(head: str, text: str, *, first: bool = False) -> None:
+def write_section(
+    head: str, text: str, *, first: bool = False, document: Path | None = None
+) -> None:
     """Put `text` under `head` into docs/performance.md, in place of what stood there.
 
-    head   a line that begins with "## ", and what belongs under it
-    first  where there is no such section yet, it goes before the others, not behind them
+    head      a line that begins with "## ", and what belongs under it
+    first     where there is no such section yet, it goes before the others, not behind them
+    document  another than docs/performance.md
     """
+    document = document or DOCUMENT
     title = "\n" + head.strip().splitlines()[0] + "\n"
-    before, found, after = DOCUMENT.read_text().partition(title)
+    before, found, after = document.read_text().partition(title)
     if not found and first:
         before, found, after = before.partition("\n## ")
         after = found + after
     rest = after.partition("\n## ")
     tail = rest[1] + rest[2] if rest[1] else ""
-    DOCUMENT.write_text(
+    document.write_text(
         before.rstrip() + "\n\n" + head.strip() + "\n\n" + text.strip() + "\n" + tail
     )

@@ -1,0 +1,83 @@
+"""Counters of what the tests of faults did, and the section of docs/reliability.md made of them.
+
+    VGLAB_KILLS=100 python tests/reliability.py --write
+
+runs those tests and counts; without --write it prints. A test notes what it did, once it has seen
+that all is well: `note("kill -9 of the worker", lost=0, seconds=0.4)`.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from engine.bench import report  # noqa: E402
+
+DOCUMENT = ROOT / "docs" / "reliability.md"
+NOTES = "VGLAB_RELIABILITY"  # the file that notes go to; without it they go nowhere
+HEAD = """
+## Faults
+
+Made by `VGLAB_KILLS=100 python tests/reliability.py --write`: each row is counted by a test in
+`tests/test_faults_*.py` that does it for real. Lost is what a reader had seen committed and did not
+find again, byte for byte. Recovery is from the fault until the library tells the truth and the
+queue goes on.
+"""
+
+
+def note(what, *, lost=0, seconds=None):
+    """Count one fault that was survived.
+
+    what     the row
+    lost     committed rows that were seen and are gone
+    seconds  until all was well again; None where nothing had to recover
+    """
+    if file := os.environ.get(NOTES):
+        with open(file, "a") as notes:
+            notes.write(json.dumps({"what": what, "lost": lost, "seconds": seconds}) + "\n")
+
+
+def table(notes):
+    """Markdown of the notes, a row for each kind, in the order in which they came."""
+    lines = ["| what was done | times | lost | recovery, median | worst |", "|---|---|---|---|---|"]
+    for what in dict.fromkeys(one["what"] for one in notes):
+        some = [one for one in notes if one["what"] == what]
+        lost = sum(one["lost"] for one in some)
+        took = [one["seconds"] for one in some if one["seconds"] is not None]
+        times = (f"{statistics.median(took):.2f} s", f"{max(took):.2f} s") if took else ("", "")
+        lines.append(f"| {what} | {len(some)} | {lost or 'nothing'} | {' | '.join(times)} |")
+    return "\n".join(lines)
+
+
+def counted():
+    """Run the tests of faults; what they noted. Ends the program where one fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "notes"
+        file.touch()
+        tests = sorted(map(str, (ROOT / "tests").glob("test_faults_*.py")))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "--timeout=3600", *tests],
+            cwd=ROOT,
+            env=os.environ | {NOTES: str(file)},
+        )
+        if done.returncode:
+            sys.exit("A test failed: nothing is written.")
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def main():
+    """Count and print, or write."""
+    text = f"{report.machine_words(report.machine())}\n\n{table(counted())}"
+    print(text)
+    if "--write" in sys.argv:
+        report.write_section(HEAD, text, document=DOCUMENT)
+
+
+if __name__ == "__main__":
+    main()
