@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 from test_library import press as press_in_list
 from test_pages import MAIN, STATES, UNKNOWN, live, made, said
@@ -23,8 +25,10 @@ from ui import (
     library_actions,
     probes,
     rights,
+    routes,
     side_by_side,
     sign_in,
+    theory_answers,
 )
 from ui import library as page_of_runs
 from ui.lesson_visit import Visit
@@ -394,6 +398,38 @@ def test_nothing_new_is_measured_for_the_audience_and_what_is_known_is_told(monk
     assert told.rows == ({"kernel": {}},)
     assert not told.error
     assert question.asked_at == when, "who only looks keeps no measurement alive"
+
+
+class Asked:
+    """In place of the Theory page's answers: what it was asked."""
+
+    def __init__(self):
+        self.anew = []
+
+    def network(self, _, *, anew):
+        self.anew.append(anew)
+        return {}
+
+
+def test_the_theory_page_s_route_has_networks_measured_for_a_presenter_alone(people):
+    asked = Asked()
+    app = Starlette(routes=list(routes.routes(None, None, lambda: asked)))
+    with TestClient(app) as client:
+        client.get("/live/theory")
+        client.cookies[rights.COOKIE] = rights.token()
+        client.get("/live/theory")
+        people.patch.delenv(rights.KEY)
+        client.get("/live/theory")
+    assert asked.anew == [False, True, True]
+
+
+def test_the_theory_page_tells_the_audience_what_can_be_calculated_all_the_same():
+    theory = theory_answers.Theory(probes.Probes())
+    while not (told := theory.network({"depth": "4"}, anew=False))["done"]:
+        pass
+    assert told["progress"] == probes.NOT_ANEW
+    assert not told["failed"], "nothing is wrong"
+    assert told["formula"], "how the gradient falls is calculated"
 
 
 # -- those who may ---------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ UNASKED_S = 5.0  # without being asked for, until a long measurement is given up
 FAULT_S = 5.0  # until a question that met a dead process twice may be asked anew
 TRIES = 2
 TICK_S = 0.5
-NOT_ANEW = "Only the presenter has new networks measured."
+NOT_ANEW = "This network is not measured yet: only the presenter has new ones measured."
 #: What of a spec decides the first batch, and with more the first step.
 FIRST_BATCH = ("data", "subset", "batch_size", "seed", "depth", "width", "init", "schedule")
 FIRST_STEP = (

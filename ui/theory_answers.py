@@ -21,7 +21,7 @@ from engine.spec import RunSpec
 from engine.theory import Prediction
 from ui import theory_columns, theory_words
 from ui.later import Later
-from ui.probes import Probes, decisive, kernel_in
+from ui.probes import NOT_ANEW, Probes, decisive, kernel_in
 from ui.summary import layer_names
 
 SEEDS = 30
@@ -92,11 +92,14 @@ class Theory:
             "seeds": count,
             "wanted": SEEDS,
             "progress": theory_words.progress(seeds, SEEDS),
-            "failed": bool(seeds.error),
+            "failed": seeds.error not in ("", NOT_ANEW),
         }
         if asked.error and kernel is None:  # without a batch there is no prediction either
-            done = point is not None
-            told |= {"done": done, "failed": True, "progress": f"Not measured: {asked.error}"}
+            told |= {
+                "done": point is not None,
+                "failed": asked.error != NOT_ANEW,
+                "progress": theory_words.progress(asked, SEEDS),
+            }
         return told | self._words(spec, point, found, columns, count)
 
     def _words(

@@ -15,7 +15,7 @@ from engine.phase_diagram import FixedPoint
 from engine.spec import RunSpec
 from engine.theory import Prediction
 from ui.numbers import number
-from ui.probes import Answer
+from ui.probes import NOT_ANEW, Answer
 
 TRAINABLE = 6  # depth scales xi up to which a network trains (Schoenholz et al. 2017)
 TWIN = "Its plain twin: "  # the same network without what makes the diagram another's
@@ -174,7 +174,7 @@ def progress(answer: Answer, wanted: int) -> str:
     rows: Sequence[Mapping[str, Any]] = answer.rows
     seeds = [row for row in rows if "seed" in row]
     if answer.error:
-        return f"Not measured: {answer.error}"
+        return answer.error if answer.error == NOT_ANEW else f"Not measured: {answer.error}"
     note = f" {answer.note}" if answer.note else ""
     if not answer.begun and not answer.done:
         return f"Starting the measuring process: some seconds, the first time.{note}"
