@@ -2,6 +2,7 @@
 
 const FIRST_RETRY = 300, LONGEST_RETRY = 5000, POLL = 400, SOCKET_AGAIN = 15000; // ms
 const GIVE_UP = 2; // sockets that brought nothing before polling begins
+const FULL = 4503, FULL_AGAIN = 30000; // the server lets in no more viewers, and says so (ui/guard.py)
 
 /** Keeps handing frames (ArrayBuffers) to `onFrame` and words on the connection to `onState`.
  *  subjects  ids of runs, groups of them and what is made of them (ui/subjects.py)
@@ -54,7 +55,12 @@ export class Feed {
       }
       for (const frame of split(message.data)) this.onFrame(frame);
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code, reason }) => {
+      if (code === FULL) {
+        this.onState("lost", reason);
+        this.later(() => this.connect(), FULL_AGAIN);
+        return;
+      }
       if (!heard) this.failures += 1;
       if (!this.everHeard && this.failures >= GIVE_UP) {
         if (!this.polling) { this.polling = true; this.poll(); }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import runs, store
+from engine import limits, runs, store
 from engine.errors import RunError, SpecError
 from engine.gate import gated
 from engine.records import Event, Item, Steps
@@ -36,12 +36,13 @@ def branch(
     epochs  how long the new run is, per phase; as long as its parent for None
     steps   the same in steps, for a parent that counts steps
 
-    Raises RunError, SpecError for what cannot be, StoreError.
+    Raises RunError, SpecError for what cannot be, LimitError, StoreError.
     """
     with store.Reader(runs.path(run)) as reader:
         info, events = runs.checked(reader.run()), reader.events()
         spec = _spec(info, epochs, steps)
         _check_step(info, spec, step)
+        limits.check([spec])
         changes = _settled(spec, events, step, changes)
         origin = _origin(reader, step)
         past = _past(reader, origin) if origin else []

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine import runs
+from engine import limits, runs
 from engine.data_sets import check_obtainable
 from engine.errors import EngineError, RunError, SpecError
 from engine.gate import gated
@@ -69,7 +69,7 @@ def start(contenders: Sequence[Contender]) -> list[str]:
     """Queue all seeds of all contenders as one set; the ids of the groups, in order.
 
     Queued round robin: the first seed of each, then the second of each, so that every contender
-    has something to show early. All or none: raises DataError, SpecError, StoreError, RunError.
+    has something to show early. All or none: raises LimitError, DataError, SpecError, StoreError, RunError.
     """
     if len(contenders) > MOST_IN_A_SET:
         raise RunError(
@@ -78,6 +78,7 @@ def start(contenders: Sequence[Contender]) -> list[str]:
     turns = list(_round_robin([contender.specs() for contender in contenders]))
     for data in {spec.data for _, _, spec in turns}:
         check_obtainable(data)
+    limits.check([spec for _, _, spec in turns], together=limits.workers_of_a_set())
     made = runs.new_id()
     place, started = time.time_ns(), []
     try:

@@ -11,8 +11,9 @@ from functools import partial
 
 from engine import contenders, runs, store
 from engine.errors import EngineError
+from engine.limits import workers_of_a_set
 from engine.outcomes import Measure, Outcome
-from engine.supervisor import Supervisor, workers_of_a_set
+from engine.supervisor import Supervisor
 
 TICK_S = 0.2
 CHECK_S = 1.0  # between looks for workers that are gone

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 GB = 1e9
 NEARLY = 0.9  # of a cap: from here on people are told
 ROOM = 0.8  # of a cap: so full is a library whose oldest runs have been let go
-_PARTS = (store.SUFFIX, f"{store.SUFFIX}-wal", f"{store.SUFFIX}-shm")
+_PARTS = (store.SUFFIX, f"{store.SUFFIX}-wal")  # of a run's file, as engine/library.py counts it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +32,28 @@ class Limit:
 
     title: str
     variable: str  # of the environment, which moves it
-    usual: Callable[[], float]  # where the variable is not set, or is no number from `least`
+    usual: Callable[[], float]  # where the variable is not set, or is no number
     least: float = 0.0
-    now: Callable[[], float] | None = (
-        None  # how full it is; None where it is counted as it is asked
-    )
+    now: Callable[[], float] | None = None  # how full it is; None where that is asked elsewhere
     sentence: str  # where `now` and `more` are too many: {now}, {more}, {together}, {most}
 
     @property
     def most(self) -> float:
         """What is allowed."""
+        asked = self._asked()
+        return self.usual() if asked is None else asked
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether its variable is set, to something that can be meant."""
+        return self._asked() is not None
+
+    def _asked(self) -> float | None:
         try:
             asked = float(os.environ.get(self.variable, ""))
         except ValueError:
-            return self.usual()
-        return asked if math.isfinite(asked) and asked >= self.least else self.usual()
+            return None
+        return max(self.least, asked) if math.isfinite(asked) else None
 
     def refused(self, more: float, now: float | None = None) -> str:
         """Why so much more is too much, in one sentence; "" where it is not."""
@@ -155,6 +162,14 @@ FREE_GB = 0.5  # of the disk, which must stay free: what trains must be able to 
 def most(name: str) -> int:
     """What a cap of LIMITS allows."""
     return int(LIMITS[name].most)
+
+
+def workers_of_a_set() -> int:
+    """How many workers run at once while a set is trained: VGLAB_WORKERS, else one per core.
+
+    Someone waits for all of a set; the page keeps its share, because workers go behind it (os.nice).
+    """
+    return most("workers") if LIMITS["workers"].is_moved else os.cpu_count() or 1
 
 
 def check(specs: Sequence[RunSpec], *, together: int = 1) -> None:
@@ -267,7 +282,7 @@ def to_let_go(entries: "Sequence[Entry]") -> "list[Entry]":
 
 
 def _told(number: float) -> str:
-    """1950 -> "1,950", 18.23 -> "18.2"."""
+    """1950 -> "1,950", 18.23 -> "18.2", 0.0412 -> "0.041"."""
     if number == int(number) or number >= 100:
         return f"{number:,.0f}"
-    return f"{number:.1f}" if number >= 1 else f"{number:.2g}"
+    return f"{number:.1f}" if number >= 0.1 else f"{number:.2g}"

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine import foreign, runs, schema, store
+from engine import foreign, limits, runs, schema, store
 from engine.data_sets import home
-from engine.errors import EngineError, StoreError
+from engine.errors import EngineError, LimitError, StoreError
 from engine.gate import gated
 from engine.records import Event
 from engine.spec import RunSpec
@@ -51,7 +51,7 @@ def file_name(found: store.RunInfo) -> str:
 
 @gated
 def imported(file: Path | bytes, name: str = "") -> str:
-    """Take a run from elsewhere into the library; its new id. Raises StoreError, one sentence.
+    """Take a run from elsewhere into the library; its new id. Raises LimitError, StoreError, one sentence.
 
     file  is only read; its bytes can be given instead
     name  what to call it in the sentence; its own name for ""
@@ -60,6 +60,8 @@ def imported(file: Path | bytes, name: str = "") -> str:
     with _folder() as folder:
         try:
             return _imported(_given(file, folder), folder)
+        except LimitError:
+            raise  # not the file's fault
         except (EngineError, sqlite3.Error, OSError) as error:
             raise StoreError(f"{named} was not imported: {_said(error)}.") from error
 
@@ -84,6 +86,7 @@ def _given(file: Path | bytes, folder: Path) -> Path:
         raise StoreError(
             f"it has {size / 1e6:,.0f} MB, and a run's file at most {MOST_BYTES / 1e6:,.0f} MB"
         )
+    limits.check_import(size)
     copy = folder / "given"
     if isinstance(file, bytes):
         copy.write_bytes(file)

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from ui import library
+from ui import library, limits_panel
 
 library.arrive()
 st.title("Runs")
+limits_panel.draw()
 library.draw()

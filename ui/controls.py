@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from engine import presets, runs, store
-from engine.errors import EngineError, RightsError, SpecError
+from engine import limits, presets, runs, store
+from engine.errors import EngineError, LimitError, RightsError, SpecError
 from engine.spec import RunSpec
 from engine.store import RunInfo
 from ui import branch_panel, compare_link, lineup, links, rights, spec_form, steer, words
@@ -78,9 +78,10 @@ def checked_spec() -> tuple[RunSpec | None, dict[str, str]]:
     refused = st.session_state.get("refused")
     faults = dict(refused[1]) if refused and refused[0] == values else {}
     try:
-        return spec_form.spec_of(values), faults
+        spec = spec_form.spec_of(values)
     except SpecError as error:
         return None, error.faults
+    return spec, faults | limits.faults([spec])
 
 
 def _train() -> None:
@@ -90,6 +91,8 @@ def _train() -> None:
         run = runs.start(spec, preset=spec_form.preset_of(spec))
     except RightsError:
         return  # it is said at the foot of the sidebar
+    except LimitError:
+        return  # it is said beneath Train, for as long as it is so
     except SpecError as error:
         st.session_state["refused"] = (values, error.faults)
     except EngineError as error:
