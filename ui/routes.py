@@ -98,7 +98,10 @@ def same_origin(connection: HTTPConnection, *, required: bool) -> bool:
     origin = connection.headers.get("origin")
     if origin is None:
         return not required
-    return urlsplit(origin).netloc == connection.headers.get("host")
+    try:
+        return urlsplit(origin).netloc == connection.headers.get("host")
+    except ValueError:  # no browser's: "http://["
+        return False
 
 
 def _asked(connection: HTTPConnection) -> list[str]:

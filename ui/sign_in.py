@@ -122,7 +122,7 @@ async def _sign_out(request: Request) -> Response:
 def _kind_of_cookie(request: Request) -> dict[str, Any]:
     """No script reads it, no other site sends it, and where the page came by https, nothing else does."""
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
-    is_secure = "https" in (request.url.scheme, forwarded)
+    is_secure = "https" in (request.scope["scheme"], forwarded)
     return {"path": "/", "httponly": True, "samesite": "strict", "secure": is_secure}
 
 
