@@ -61,9 +61,9 @@ HOSTS = [
 ]
 #: What the routes ask a query for, beside the fields of a run.
 NAMES = (
-    "runs run rows after figure step end label colour dash since kind axis layer layers mode viewer "
-    "page follow activation"
-).split()
+    *("runs", "run", "rows", "after", "figure", "step", "end", "label", "colour", "dash", "since"),
+    *("kind", "axis", "layer", "layers", "mode", "viewer", "page", "follow", "activation"),
+)
 #: What stands in an answer of a program that tells too much of itself.
 SECRETS = re.compile(rf"{INSIDES.pattern}|{re.escape(str(REPOSITORY))}|/\.venv/|<frozen |{KEY}")
 STATIC = ("text/javascript", "text/css")  # the same for all, and no answer to anything
