@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def make(path: Path, columns: dict[str, Any]) -> None:
     if path.exists():
         raise StoreError(f"There is a run file {path.name} already.")
     making = path.with_name(path.name + MAKING)
-    making.unlink(missing_ok=True)
+    _let_go(making)
     try:
         with sentences(path):
             _make(making, columns)
@@ -117,8 +117,13 @@ def make(path: Path, columns: dict[str, Any]) -> None:
     except OSError as error:
         raise StoreError(f"The run file {path.name} cannot be made: {error.strerror}.") from error
     finally:
-        for end in ("", "-wal", "-shm"):
-            making.with_name(making.name + end).unlink(missing_ok=True)
+        _let_go(making)
+
+
+def _let_go(making: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        with suppress(OSError):  # it is not there, or the folder is only read
+            making.with_name(making.name + end).unlink()
 
 
 def _make(path: Path, columns: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from engine import blobs, schema
-from engine.errors import StoreError
+from engine.errors import SpecError, StoreError
 from engine.records import EpochEnd, Event, InputKernel, Item, Record, Steps
 from engine.run_info import (
     BEGUN,
@@ -67,6 +67,8 @@ MOST_STEP = 2**62  # beyond every step, and a number that SQLite holds
 
 
 _sentences = schema.sentences
+#: What values that are not what they should be make Python, numpy and zlib raise.
+DAMAGE = (TypeError, ValueError, IndexError, OverflowError, MemoryError, zlib.error)
 
 
 @contextmanager
@@ -74,8 +76,9 @@ def _damage(path: Path) -> Iterator[None]:
     """Turns what a damaged row makes others say into StoreError."""
     try:
         yield
-    except (TypeError, ValueError, IndexError, OverflowError, MemoryError, zlib.error) as error:
-        raise StoreError(f"The run file {path.name} is damaged: {error}.") from error
+    except (*DAMAGE, SpecError) as error:
+        said = str(error).rstrip(".")
+        raise StoreError(f"The run file {path.name} is damaged: {said}.") from error
 
 
 def create(path: Path, *, title: str, spec: RunSpec, preset: str = "", **more: Any) -> None:
@@ -129,12 +132,12 @@ class Writer(_File):
 
     Items wait in memory until `commit`, which writes them in one transaction.
 
-    patience  seconds to wait for another program's lock
+    patience  seconds to wait for another program's lock; None: schema.BUSY_S
     """
 
     mode = "rw"
 
-    def __init__(self, path: Path, patience: float = schema.BUSY_S):
+    def __init__(self, path: Path, patience: float | None = None):
         super().__init__(path)
         self.waiting: list[Item] = []
         self._version = -1  # SQLite's count of others' writes
@@ -142,7 +145,8 @@ class Writer(_File):
         # power cut can lose the last moments. A full sync would cost some 10 ms per commit.
         with _sentences(path):
             self.connection.execute("PRAGMA synchronous = NORMAL")
-            self.connection.execute(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
+            if patience is not None:
+                self.connection.execute(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
 
     def add(self, item: Item) -> None:
         """Take an item; it is on disk after the next `commit`."""

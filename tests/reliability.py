@@ -3,7 +3,8 @@
     VGLAB_KILLS=100 python tests/reliability.py --write
 
 runs those tests and counts; without --write it prints. A test notes what it did, once it has seen
-that all is well: `note("kill -9 of the worker", lost=0, seconds=0.4)`.
+that all is well: `note("kill -9 of the worker", lost=0, seconds=0.4)`. Where tests were run one by one
+with VGLAB_RELIABILITY=FILE, `--notes FILE` takes what they left there.
 """
 
 import json
@@ -68,12 +69,19 @@ def counted():
         )
         if done.returncode:
             sys.exit("A test failed: nothing is written.")
-        return [json.loads(line) for line in file.read_text().splitlines()]
+        return read(file)
+
+
+def read(file):
+    """The notes in a file."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def main():
     """Count and print, or write."""
-    text = f"{report.machine_words(report.machine())}\n\n{table(counted())}"
+    given = "--notes" in sys.argv
+    notes = read(Path(sys.argv[sys.argv.index("--notes") + 1])) if given else counted()
+    text = f"{report.machine_words(report.machine())}\n\n{table(notes)}"
     print(text)
     if "--write" in sys.argv:
         report.write_section(HEAD, text, document=DOCUMENT)
