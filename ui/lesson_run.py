@@ -23,11 +23,10 @@ from ui import (
 from ui.comparison_live import Shown
 from ui.figures import FIGURES
 from ui.lessons import Lesson
+from ui.literal import literal
 
 WAITING = "The presenter starts this run."
-LOOK_S = (
-    5.0  # between two looks what the presenter has started: a hall of 300 looks 60 times a second
-)
+LOOK_S = 5.0  # between two looks what the presenter has started; each costs the server some ms
 NEVER = ("replay", "diagnosis")  # of the Lab's component, in a lesson: the chapter says it
 
 
@@ -72,7 +71,7 @@ def draw(lesson: Lesson) -> None:
             _draw_ready(lesson)
     with st.container():
         if fault := st.session_state.pop("lesson_fault", ""):
-            st.error(fault, icon=":material/error:")
+            st.error(literal(fault), icon=":material/error:")
     if len(shown) < len(found):
         st.markdown(_announced(lesson))
         return
