@@ -362,6 +362,17 @@ def test_the_audience_is_invited_to_look_not_to_start(hall, people, monkeypatch,
     assert "what the presenter trains is listed here" in said(opened("runs.py"))
 
 
+def test_a_full_library_is_told_to_all_and_emptied_by_the_presenter_alone(
+    hall, people, monkeypatch
+):
+    monkeypatch.setenv("VGLAB_MOST_RUNS", "10")
+    watched = opened("runs.py")
+    assert "The library holds" in said(watched)
+    assert [key for key in widgets(watched) if not is_for_looking(key)] == []
+    people.presenter()
+    assert "let_go" in widgets(opened("runs.py"))
+
+
 def test_the_audience_s_lesson_shows_the_presenter_s_run_and_waits_for_it(
     hall, people, chapter, monkeypatch, tmp_path
 ):
