@@ -17,6 +17,7 @@ from engine.contenders import Contender
 from engine.errors import RightsError
 from engine.spec import RunSpec
 from ui import (
+    class_panel,
     controls,
     ladder_panel,
     lesson_run,
@@ -31,6 +32,7 @@ from ui import (
     theory_answers,
 )
 from ui import library as page_of_runs
+from ui.class_predictions import ClassPredictions, new_page
 from ui.lesson_visit import Visit
 
 #: What the audience finds on a page to move, press or choose, besides the chapters of the lessons.
@@ -284,6 +286,22 @@ def test_what_is_pressed_on_a_page_that_was_drawn_for_a_presenter_is_refused_to_
 PRESSED = set()  # by now, on one page or another
 #: Buttons that move what one's own page shows, or would show: nothing is asked of the library.
 OWN_PAGE = {"apply", "compare_add", "remove_baseline+batchnorm", "branch_compare"}
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_hall_s_predictions_are_forgotten_for_a_presenter_alone(
+    hall, people, chapter, monkeypatch
+):
+    gathered = ClassPredictions()
+    monkeypatch.setattr(class_panel, "class_predictions", gathered)
+    gathered.take(chapter, new_page(), (1e-3,) * chapter.runs[0].spec.layers)
+    people.presenter()
+    page, presenters = offered("the stage predict", hall, chapter)
+    assert "class_anew" in presenters
+    people.audience()
+    checked(page.button(key="class_anew").click().run())
+    assert len(gathered.of(chapter)) == 1
+    assert rights.ONLY_PRESENTER in said(page)
 
 
 def test_a_refusal_is_said_once(hall, people):

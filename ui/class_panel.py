@@ -49,11 +49,16 @@ def _draw(lesson: Lesson) -> None:
             type="tertiary",
             icon=":material/restart_alt:",
             disabled=not count,
-            on_click=class_predictions.forget,
+            on_click=_begin_anew,
             args=(lesson,),
         )
     if is_shown and guesses:
         _KINDS[lesson.predict.kind](lesson, guesses)
+
+
+def _begin_anew(lesson: Lesson) -> None:
+    if not rights.refusal():  # a page may have been drawn before its presenter signed out
+        class_predictions.forget(lesson)
 
 
 def _draw_bars(bars: Sequence[Bar], lettered: bool) -> None:
