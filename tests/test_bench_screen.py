@@ -14,7 +14,7 @@ from conftest import REPOSITORY, skip_or_fail
 
 from engine import runs, store
 from engine.bench import chromium as programs
-from engine.bench import recorders, screen, soak
+from engine.bench import hall, recorders, screen, soak
 from engine.bench.asked import Asked
 from engine.bench.fields import of_part
 from engine.bench.report import Result
@@ -74,6 +74,17 @@ def test_half_an_hour_is_measured_in_its_quick_form_without_a_browser():
     assert fields["soak_hz"]["value"] > 0
 
 
+@pytest.mark.browser
+def test_a_full_hall_is_measured_in_its_quick_form():
+    if chromium() is None:
+        skip_or_fail("no Chromium is installed here")
+    fields = reported("hall", "--hall")
+    assert all(found["value"] is not None for found in fields.values()), fields
+    assert fields["hall_hz"]["value"] > 0
+    assert 0 < fields["hall_age_p50_end"]["value"] <= fields["hall_age_p95_end"]["value"]
+    assert fields["hall_mb_most"]["value"] > 50
+
+
 def test_who_ends_it_before_its_time_leaves_nothing_running():
     process = bench("--soak")
     started = psutil.Process(process.pid)
@@ -89,7 +100,7 @@ def test_who_ends_it_before_its_time_leaves_nothing_running():
 
 def test_without_a_module_every_field_says_what_to_install(monkeypatch):
     monkeypatch.setattr(programs.importlib.util, "find_spec", lambda name: None)
-    for part, module in (("screen", screen), ("soak", soak)):
+    for part, module in (("screen", screen), ("soak", soak), ("hall", hall)):
         results = list(module.measure(QUICK))
         assert [result.name for result in results] == [field.name for field in of_part(part)]
         for result in results:

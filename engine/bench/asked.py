@@ -14,7 +14,7 @@ class Asked:
 
     quick: bool = False  # in seconds, and the numbers mean nothing
     only: tuple[str, ...] = ()  # names of fields, or how they begin; all when empty
-    minutes: float = 30.0  # of the soak
+    minutes: float = 30.0  # of what lasts: the soak, the hall
 
     def wants(self, *names: str) -> bool:
         """Whether any of these fields, named in full, is asked for."""

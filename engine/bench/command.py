@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -19,20 +20,27 @@ MODULES: dict[Part, str] = {
     "engine": "engine.bench.parts",
     "screen": "engine.bench.screen",
     "soak": "engine.bench.soak",
+    "hall": "engine.bench.hall",
 }
 TITLES: dict[Part, str] = {
     "engine": "What watching costs",
     "screen": "What the screen costs",
     "soak": "What half an hour costs",
+    "hall": "What a full hall costs",
 }
-FLAGS: dict[Part, str] = {"engine": "", "screen": " --screen", "soak": " --soak"}
+MINUTES: dict[Part, float] = {"soak": 30.0, "hall": 10.0}  # that it lasts, unless told
+FLAGS: dict[Part, str] = {"engine": "", "screen": " --screen", "soak": " --soak", "hall": " --hall"}
 
 Quick = Annotated[
     bool, typer.Option("--quick", help="In seconds, to see that it works; numbers mean nothing.")
 ]
 Screen = Annotated[bool, typer.Option("--screen", help="Server and browser instead.")]
 Soak = Annotated[bool, typer.Option("--soak", help="The server's memory over time instead.")]
-Minutes = Annotated[float, typer.Option("--minutes", help="Of the soak.", min=0.1)]
+Hall = Annotated[bool, typer.Option("--hall", help="400 clients and 3 browsers instead.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", help="Of the soak (30) or the hall (10).", min=0.1),
+]
 Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="NAME", help="Only fields whose name begins so; repeat it."),
@@ -47,21 +55,22 @@ def measure_speed(
     quick: Quick = False,
     screen: Screen = False,
     soak: Soak = False,
-    minutes: Minutes = 30.0,
+    hall: Hall = False,
+    minutes: Minutes = None,
     only: Only = None,
     write: Write = False,
     as_json: Json = False,
 ) -> None:
     """Measure what watching costs on this machine: a step, a record, a run, beside doing without."""
-    parts: list[Part] = [*(["screen"] if screen else []), *(["soak"] if soak else [])]  # type: ignore[list-item]
-    parts = parts or ["engine"]
+    wanted: dict[Part, bool] = {"screen": screen, "soak": soak, "hall": hall}
+    parts: list[Part] = [part for part, is_wanted in wanted.items() if is_wanted] or ["engine"]
     with refusing():
         if quick and write:
             raise SpecError(
                 {"write": "--write and --quick exclude each other: its numbers mean nothing."}
             )
-        asked = Asked(quick=quick, only=checked(only or ()), minutes=minutes)
-        found = {part: list(results(part, asked)) for part in parts}
+        asked = Asked(quick=quick, only=checked(only or ()))
+        found = {part: list(results(part, _lasting(asked, part, minutes))) for part in parts}
     about = report.machine()
     if "engine" in parts:
         about["data"] = data_words(quick=quick)
@@ -81,6 +90,10 @@ def measure_speed(
                 if only:
                     text = report.with_rows_of(report.section(head), found[part], about)
                 report.write_section(head, text, first=True)
+
+
+def _lasting(asked: Asked, part: Part, minutes: float | None) -> Asked:
+    return replace(asked, minutes=minutes or MINUTES.get(part, asked.minutes))
 
 
 def results(part: Part, asked: Asked) -> Iterator[Result]:

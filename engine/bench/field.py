@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Part = Literal["engine", "screen", "soak"]
+Part = Literal["engine", "screen", "soak", "hall"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from engine.bench.field import Field as Field
 from engine.bench.field import Part as Part
-from engine.bench.screen_fields import screen_fields, soak_fields
+from engine.bench.screen_fields import hall_fields, screen_fields, soak_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +240,8 @@ def _engine_fields() -> list[Field]:
 
 #: Every field by its name, in the order of the table.
 FIELDS: dict[str, Field] = {
-    field.name: field for field in [*_engine_fields(), *screen_fields(), *soak_fields()]
+    field.name: field
+    for field in [*_engine_fields(), *screen_fields(), *soak_fields(), *hall_fields()]
 }
 
 

@@ -1,4 +1,4 @@
-"""The fields of `bench --screen` and `bench --soak`."""
+"""The fields of `bench --screen`, `bench --soak` and `bench --hall`."""
 
 from typing import Any
 
@@ -119,6 +119,47 @@ def soak_fields() -> list[Field]:
             what="how long it was watched",
             unit="minutes",
             part="soak",
+            digits=1,
+        ),
+    ]
+
+
+#: What is looked at in a hall at the start and at the end -> in words, its unit, and its limit.
+HALL = {
+    "mb": ("the server's resident memory", "MB", None),
+    "age_p50": ("age of the newest datum at a client, p50", "s", None),
+    "age_p95": ("age of the newest datum at a client, p95", "s", 0.6),
+    "newest_p50": ("newest number to a browser's chart, p50", "s", None),
+    "newest_p95": ("newest number to a browser's chart, p95", "s", 1.0),
+}
+
+
+def hall_fields() -> list[Field]:
+    """What a full hall sees of two live runs, and what it does to the server."""
+    found = []
+    for name, (words, unit, limit) in HALL.items():
+        digits = 0 if unit == "MB" else 2
+        for when, said in {"start": "at the start", "end": "at the end"}.items():
+            more: dict[str, Any] = {"unit": unit, "part": "hall", "limit": limit, "digits": digits}
+            found.append(Field(name=f"hall_{name}_{when}", what=f"{words}, {said}", **more))
+    grown = "growth of the server's resident memory: the most over what it was at the start"
+    what = "messages per second and client meanwhile"
+    return [
+        *found,
+        Field(
+            name="hall_mb_most",
+            what="the server's resident memory at most",
+            unit="MB",
+            part="hall",
+            digits=0,
+        ),
+        Field(name="hall_mb_growth", what=grown, unit="%", part="hall", limit=10.0, digits=1),
+        Field(name="hall_hz", what=what, unit="Hz", part="hall"),
+        Field(
+            name="hall_minutes",
+            what="how long it was watched",
+            unit="minutes",
+            part="hall",
             digits=1,
         ),
     ]
