@@ -10,7 +10,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,10 +59,12 @@ __all__ = [
     "Reader",
     "RunInfo",
     "Writer",
+    "clean",
     "create",
 ]
 
 SUFFIX = ".sqlite"
+HALF_MADE_S = 3600.0  # old enough that nobody is at it any more: it takes some milliseconds
 MOST_STEP = 2**62  # beyond every step, and a number that SQLite holds
 
 
@@ -88,6 +90,14 @@ def create(path: Path, *, title: str, spec: RunSpec, preset: str = "", **more: A
     """
     told = {"title": title, "preset": preset, "spec": spec.model_dump_json(), "status": QUEUED}
     schema.make(path, {"id": path.stem, "created": time.time()} | told | more)
+
+
+def clean(folder: Path) -> None:
+    """Let go of what a killed program left half made in a library, an hour ago or more."""
+    for left in folder.glob(f"*{SUFFIX}{schema.MAKING}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > HALF_MADE_S:
+                left.unlink()
 
 
 class _File:

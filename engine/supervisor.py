@@ -182,6 +182,7 @@ class Supervisor:
     def start(self) -> None:
         """Take up what an earlier server left, and begin."""
         runs.end_lost()
+        store.clean(runs.library())
         self._look_around()
         self.thread.start()
 

@@ -4,6 +4,7 @@ Each is told in one sentence, and the other runs are listed, opened and trained 
 """
 
 import contextlib
+import os
 import random
 import resource
 import shutil
@@ -379,5 +380,12 @@ def test_who_is_killed_while_a_run_is_made_leaves_no_half_of_one(monkeypatch):
         patched.setattr(schema, "connect", killed)
         with pytest.raises(pytest.fail.Exception):
             runs.create(SHORT)
+    left = runs.library() / f"{runs.new_id()}.sqlite{schema.MAKING}"
+    left.write_bytes(b"half")
     assert runs.all() == []
     assert runs.broken() == []
+    store.clean(runs.library())
+    assert left.exists(), "another server may be at it"
+    os.utime(left, (1.0, 1.0))
+    store.clean(runs.library())
+    assert not left.exists()

@@ -1,9 +1,13 @@
 """What can befall a worker: numbers that break, no memory, no sign of life. It is shown, and the queue goes on."""
 
+import io
 import os
 import resource
 import signal
+import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import faults
 import psutil
@@ -14,6 +18,8 @@ from reliability import note
 from engine import processes, runs, store
 from engine.processes import Pulse
 from engine.spec import RunSpec
+from engine.supervisor import Supervisor
+from engine.worker import Orders
 
 SHORT = RunSpec(width=8, depth=3, epochs=1, device="cpu")
 BREAKS = RunSpec(
@@ -144,6 +150,36 @@ def test_a_machine_that_slept_for_an_hour_takes_nobody_for_hung(monkeypatch):
     assert made.hung_after(20) is None
     made.now += 3600  # neither server nor worker did anything
     assert not made.pulse.is_hung()
+
+
+def test_a_worker_whose_server_goes_just_after_it_gave_a_run_stops_that_run(monkeypatch):
+    """The end of what it listens to may be read before the run has begun."""
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"file": "a run"}\n'))
+    orders = Orders()
+    assert [orders.files.get(timeout=5), orders.files.get(timeout=5)] == [Path("a run"), None]
+    job = SimpleNamespace(reason="", ask_to_stop=threading.Event())
+    orders.take(job)
+    assert job.ask_to_stop.is_set()
+    assert job.reason == "Stopped with the server."
+
+
+def test_who_was_killed_while_a_server_started_is_noticed_all_the_same(monkeypatch):
+    """And a process that is dead and not seen off by its parent is no living one."""
+    monkeypatch.setattr("engine.supervisor.LOOK_S", 0.2)
+    run = runs.create(SHORT)
+    other = psutil.Popen(["sleep", "60"])
+    with store.Writer(runs.path(run)) as writer:
+        writer.update(status=store.RUNNING)
+        writer.commit((other.pid, processes.begun(other.pid), 7))
+    server = Supervisor(1)
+    server._keep_a_spare = lambda: None  # a worker is not needed
+    server.start()
+    assert written(run).status == store.RUNNING
+    other.kill()
+    wait_for(lambda: written(run).status == store.LOST)
+    assert not processes.exists(other.pid)
+    other.wait()
+    server.stop()
 
 
 def test_only_a_worker_is_killed_whatever_a_file_says():
