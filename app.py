@@ -15,7 +15,7 @@ from engine import contenders, runs, transfer, trash
 from engine.errors import RightsError
 from engine.library import index
 from engine.supervisor import Supervisor
-from ui import guard, rights, sign_in, stage_routes, subjects
+from ui import guard, patience, rights, sign_in, stage_routes, subjects
 from ui.hub import Hub
 from ui.probes import probes
 from ui.routes import plotly_gzipped, routes
@@ -46,6 +46,7 @@ def _open_library() -> None:
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Start the engine's supervisor; at the end stop its workers, what measures and all reading."""
+    patience.limit()
     supervisor = Supervisor()
     await asyncio.to_thread(supervisor.start)
     warm = asyncio.gather(asyncio.to_thread(plotly_gzipped), asyncio.to_thread(_open_library))

@@ -63,12 +63,16 @@ class Guard:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse it, or hand it on; what fails on the way is for the log alone."""
-        begun = False
+        begun = gone = False
 
         async def sent(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, gone
             begun = True
-            await send(message)
+            try:
+                await send(message)
+            except Exception:
+                gone = True
+                raise
 
         try:
             answer = self._refusal(Request(scope)) or self._in_line(scope["path"])
@@ -76,8 +80,11 @@ class Guard:
         except arrival.TooLargeError:
             if not begun:
                 await refused(413, arrival.too_large(scope["path"]))(scope, receive, send)
-        except Exception:  # a defect
-            log.exception("%s %s failed", scope["method"], scope["path"][:200])
+        except Exception as error:
+            if gone:  # what came was no HTTP, or nobody waits for the answer any more
+                log.warning("%r could not be answered: %r", scope["path"][:200], error)
+                return
+            log.exception("%s %r failed", scope["method"], scope["path"][:200])  # a defect
             if not begun:
                 await refused(500, DEFECT)(scope, receive, send)
 
