@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check format clean
+.PHONY: help run test check audit format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -14,10 +14,15 @@ run: $(VENV)/run  ## set up and open the dashboard
 test: $(VENV)/dev  ## set up and run all tests
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-check: $(VENV)/dev  ## lint, format and types
+check: $(VENV)/dev  ## lint, format, types and what is known to be unsafe
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive engine ui pages app.py
+
+audit: $(VENV)/dev  ## known faults in what is installed; needs the internet, so it is no part of check
+	$(BIN)/pip install --quiet pip-audit
+	$(BIN)/pip-audit
 
 format: $(VENV)/dev  ## put the code into its format
 	$(BIN)/ruff check --fix .
