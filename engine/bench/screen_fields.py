@@ -157,7 +157,7 @@ def hall_fields() -> list[Field]:
         Field(name="hall_hz", what=what, unit="Hz", part="hall"),
         Field(
             name="hall_minutes",
-            what="how long it was watched",
+            what="how long the hall watched",
             unit="minutes",
             part="hall",
             digits=1,
