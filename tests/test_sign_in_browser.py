@@ -23,7 +23,7 @@ def hall(browser, tmp_path_factory):
 @pytest.fixture
 def person(browser, hall):
     """Somebody with a browser of their own."""
-    context = browser.new_context(bypass_csp=True)  # conditions are scripts of the tests
+    context = browser.new_context()
     person = Visitor(context, hall)
     person.posted = []
     person.page.on("request", lambda request: person.posted.append(request.post_data or ""))
