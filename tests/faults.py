@@ -20,7 +20,7 @@ from engine.errors import EngineError  # noqa: E402
 from engine.spec import RunSpec  # noqa: E402
 
 #: How often each kind of killing is done.
-KILLS = int(os.environ.get("VGLAB_KILLS", "3"))
+KILLS = int(os.environ.get("VGLAB_KILLS", "2"))
 PATIENCE = 90
 #: Much is written: many layers, an epoch's end and a checkpoint every few steps.
 BUSY = RunSpec(width=16, depth=12, subset=300, batch_size=32, epochs=10**4, device="cpu")

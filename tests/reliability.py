@@ -81,7 +81,8 @@ def main():
     """Count and print, or write."""
     given = "--notes" in sys.argv
     notes = read(Path(sys.argv[sys.argv.index("--notes") + 1])) if given else counted()
-    text = f"{report.machine_words(report.machine())}\n\n{table(notes)}"
+    load = f"Load of the machine when it was written: {os.getloadavg()[1]:.1f}."
+    text = f"{report.machine_words(report.machine())} {load}\n\n{table(notes)}"
     print(text)
     if "--write" in sys.argv:
         report.write_section(HEAD, text, document=DOCUMENT)

@@ -58,7 +58,7 @@ def is_sentence(words):
 def recorded_file(status=store.FINISHED):
     """A made-up run with everything a run has; its path."""
     file = runs.library() / f"{runs.new_id()}.sqlite"
-    made_up.run_file(file, [made_up.kernel(), *made_up.sigmoid_items(400)], status=status)
+    made_up.run_file(file, [made_up.kernel(), *made_up.sigmoid_items(200)], status=status)
     with store.Writer(file) as writer:
         writer.fold()
     return file
@@ -316,6 +316,42 @@ def test_a_damaged_file_is_told_in_one_sentence_and_the_others_are_listed(what):
         note(f"a run's file damaged: {what}")
     assert told
     runs.delete(file.stem)
+
+
+#: Changes that make of a run's row one that is none.
+NO_ROW = (
+    "UPDATE run SET created = 'tomorrow'",
+    "UPDATE run SET created = 9e999",
+    "UPDATE run SET started = x'00'",
+    "UPDATE run SET status = 'asleep'",
+    "UPDATE run SET title = x'00ff'",
+    "UPDATE run SET spec = '[1]'",
+    "UPDATE run SET spec = 5",
+    "UPDATE run SET versions = '[]'",
+    "UPDATE run SET versions = '{\"torch\": 2}'",
+    "UPDATE run SET frozen = '[\"1\"]'",
+    "UPDATE run SET tags = '7'",
+    "UPDATE run SET parent_step = -1",
+    "UPDATE heartbeat SET pid = -1",
+    "UPDATE heartbeat SET pid = 'me'",
+    "UPDATE heartbeat SET step = 'first'",
+    "UPDATE heartbeat SET at = x'00'",
+)
+
+
+@pytest.mark.parametrize("statement", NO_ROW)
+def test_a_row_that_is_none_is_told_in_one_sentence_and_the_others_are_listed(statement):
+    file, good, index = recorded_file(store.RUNNING), recorded_file(), Index()
+    with store.Writer(file) as writer:
+        writer.connection.execute(statement)
+    for look in looked_at(file.stem).values():
+        sentence = refusal(look)
+        assert not sentence or is_sentence(sentence)
+    assert [info.id for info in runs.all()] == [good.stem]
+    entries, faulty = index.look()
+    assert [entry.id for entry in entries] == [good.stem]
+    assert file.name in faulty[file.stem]
+    note("a run's file damaged: a value of its row is none")
 
 
 def future(file):
