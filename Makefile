@@ -22,7 +22,7 @@ check: $(VENV)/dev  ## lint, format, types and what is known to be unsafe
 
 audit: $(VENV)/dev  ## known faults in what is installed; needs the internet, so it is no part of check
 	$(BIN)/pip install --quiet pip-audit
-	$(BIN)/pip-audit
+	$(BIN)/pip-audit --strict
 
 format: $(VENV)/dev  ## put the code into its format
 	$(BIN)/ruff check --fix .
