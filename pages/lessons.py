@@ -4,13 +4,14 @@ import streamlit as st
 
 from engine.errors import LessonError
 from ui import lesson_frame, lesson_link, lesson_stages, lessons, share
+from ui.literal import literal
 
 lesson_link.arrive()
 st.html(lesson_frame.STYLE)
 try:
     chapters = lessons.read_all()
 except LessonError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(literal(error), icon=":material/error:")
     st.stop()
 place = lesson_link.read(chapters)
 share.hide(share.hidden())

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import share, theory_controls, theory_live
+from ui.literal import listed
 
 net = theory_controls.arrive()
 spec, faults = theory_controls.checked(net)
@@ -12,7 +13,7 @@ with st.sidebar:
 
 with st.container():  # always there: what is below must not move when it fills
     if net.ignored:
-        lines = "\n".join(f"- {sentence}" for sentence in net.ignored)
+        lines = listed(net.ignored)
         st.warning(f"Ignored from the link:\n{lines}", icon=":material/link_off:")
 with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="theory_head"):
     st.markdown(

@@ -9,6 +9,7 @@ from engine.errors import EngineError, SpecError
 from engine.spec import RunSpec, choices, is_whole
 from engine.steering import Change, Standing, applied
 from ui import words
+from ui.literal import fault
 from ui.spec_form import step_of
 
 #: Columns of the form, and what decides how layers are drawn anew, which stands apart.
@@ -96,7 +97,7 @@ def draw(form: str, draft: Mapping[str, Any], wrong: Mapping[str, str]) -> None:
 
 def draw_fault(sentence: str) -> None:
     """One sentence on what cannot be."""
-    st.caption(f":red[:material/error: {sentence}]")
+    st.caption(fault(sentence))
 
 
 def draw_field(form: str, name: str, draft: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from ui import compare_link, draft, lineup, links, rights, steer, words
 from ui.compare_link import SIDE_BY_SIDE
 from ui.lineup import Entry
 from ui.links import Comparison
+from ui.literal import fault, listed, literal
 
 RECENT = 40  # contenders in the picker; the library has them all
 SHOW_WORDS = {
@@ -46,7 +47,7 @@ def draw_ignored(sentences: Sequence[str], tidy: Comparison) -> None:
     """One sentence for each thing in the link that cannot be shown, until it leaves the link."""
     if not sentences:
         return
-    lines = "\n".join(f"- {sentence}" for sentence in sentences)
+    lines = listed(sentences)
     with st.container(horizontal=True, wrap=False):
         st.warning(f"Not shown, of what the link names:\n{lines}", icon=":material/link_off:")
         st.button(
@@ -107,8 +108,8 @@ def draw_actions(
             steering()
         with st.container():
             st.caption(says)
-            if fault := compare_link.complaint():
-                st.caption(f":red[:material/error: {fault}]")
+            if sentence := compare_link.complaint():
+                st.caption(fault(sentence))
 
 
 def _stop(running: Sequence[str]) -> None:
@@ -259,7 +260,7 @@ def _draw_adding(link: Comparison, lines: Sequence[draft.Line], room: int) -> No
     )
     with st.container():
         if wanted.fault and not there and cures:
-            st.caption(f":red[:material/error: {wanted.fault}]")
+            st.caption(fault(wanted.fault))
 
 
 def _bases(link: Comparison) -> dict[str, str]:
@@ -292,8 +293,8 @@ def _remove(text: str) -> None:
 
 def _draw_line(line: draft.Line) -> None:
     with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-        fault = f"  \n:red[:material/error: {line.fault}]" if line.fault else ""
-        st.markdown(f":material/playlist_add: {line.title}{fault}", width="stretch")
+        wrong = f"  \n{fault(line.fault)}" if line.fault else ""
+        st.markdown(f":material/playlist_add: {literal(line.title)}{wrong}", width="stretch")
         st.button(
             "",
             key=f"remove_{line.text}",

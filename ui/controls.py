@@ -12,6 +12,7 @@ from engine.errors import EngineError, LimitError, RightsError, SpecError
 from engine.spec import RunSpec
 from engine.store import RunInfo
 from ui import branch_panel, compare_link, lineup, links, rights, spec_form, steer, words
+from ui.literal import fault, listed, literal
 
 RECENT = 30  # runs in the picker; the library has them all
 BEGUN_S = 0.5  # how long Train waits for the first step: a warm worker takes a fifth of that
@@ -62,7 +63,7 @@ def draw_ignored() -> None:
     ignored: Mapping[str, str] = st.session_state["ignored"]
     if not ignored:
         return
-    lines = "\n".join(f"- {sentence}" for sentence in ignored.values())
+    lines = listed(ignored.values())
     with st.container(horizontal=True, wrap=False):
         st.warning(f"Ignored from the link:\n{lines}", icon=":material/link_off:")
         st.button("Dismiss", key="dismiss", on_click=_dismiss, icon=":material/close:")
@@ -173,7 +174,7 @@ def draw_actions(info: RunInfo | None, spec: RunSpec | None, faults: Mapping[str
             branch_panel.draw(info)
         with st.container():
             for sentence in faults.values():
-                st.caption(f":red[:material/error: {sentence}]")
+                st.caption(fault(sentence))
 
 
 def shown_run() -> RunInfo | None:
@@ -316,7 +317,7 @@ def draw_status(info: RunInfo, spec: RunSpec | None) -> None:
     place = runs.queue_position(info.id) if info.status == store.QUEUED else 0
     sentence = words.status_sentence(info, place)
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="status"):
-        st.markdown(f"{icon} **{sentence}** {words.standing(info)}", width="stretch")
+        st.markdown(f"{icon} **{literal(sentence)}** {words.standing(info)}", width="stretch")
         if rights.is_presenter():
             _draw_apply(info, spec)
         st.page_link(

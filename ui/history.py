@@ -13,6 +13,7 @@ from engine.errors import EngineError
 from engine.records import Event
 from engine.store import RunInfo
 from ui import words
+from ui.literal import fault
 
 MOST_ROWS = 200
 #: Kinds of events in words.
@@ -85,7 +86,7 @@ def draw(info: RunInfo) -> None:
             with store.Reader(runs.path(info.id)) as reader:
                 found = rows(reader.events())
         except EngineError as error:
-            st.caption(f":red[:material/error: {error}]")
+            st.caption(fault(error))
             return
         if not found:
             st.caption("Nothing has happened to this run yet.")

@@ -7,6 +7,7 @@ import streamlit as st
 from ui import lesson_link, lesson_runs, lesson_visit, share
 from ui.lesson_link import STAGES, Place
 from ui.lessons import Lesson
+from ui.literal import listed
 from ui.live import component
 
 #: Text that is read from the last row; twice as calm where a projector shows it.
@@ -143,7 +144,7 @@ def draw_ignored(place: Place) -> None:
     """One sentence for each thing in the link that cannot be shown, until it leaves the link."""
     if not place.ignored:
         return
-    lines = "\n".join(f"- {sentence}" for sentence in place.ignored)
+    lines = listed(place.ignored)
     slug = place.lesson.slug if place.lesson else ""
     with st.container(horizontal=True, wrap=False):
         st.warning(f"Ignored from the link:\n{lines}", icon=":material/link_off:")

@@ -10,6 +10,7 @@ from engine import gate, library, runs, transfer, trash
 from engine.errors import EngineError, RightsError
 from engine.library import MOST_NOTE, MOST_TAG, MOST_TAGS, MOST_TITLE
 from ui import rights
+from ui.literal import literal
 
 SHOWN = 3  # sentences of one kind at once
 _DELETED = "deleted_runs"  # id -> title, of this session, in the order of deletion
@@ -24,9 +25,9 @@ def draw_said() -> None:
     """What came of the last press."""
     sentence, refused = st.session_state.pop("library_said", ("", False))
     if refused:
-        st.error(sentence, icon=":material/error:")
+        st.error(literal(sentence), icon=":material/error:")
     elif sentence:
-        st.success(sentence, icon=":material/check:")
+        st.success(literal(sentence), icon=":material/check:")
 
 
 def _refusing(action: partial[None]) -> bool:
@@ -104,7 +105,7 @@ def draw_broken(broken: Mapping[str, str]) -> None:
     """A sentence for each file that cannot be read, with the way to be rid of it."""
     for run, sentence in list(broken.items())[:SHOWN]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.warning(sentence, icon=":material/broken_image:", width="stretch")
+            st.warning(literal(sentence), icon=":material/broken_image:", width="stretch")
             if rights.is_presenter():
                 st.button(
                     "Delete it",
@@ -131,7 +132,7 @@ def _edit(run: str) -> None:
     try:
         info = runs.info(run)
     except EngineError as error:
-        st.error(str(error))
+        st.error(literal(error))
         return
     title = st.text_input("Name", info.title, max_chars=MOST_TITLE, key=f"title_{run}")
     tags = st.multiselect(

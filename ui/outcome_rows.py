@@ -17,6 +17,7 @@ from ui.summary import layer_names
 
 MOST_OVERLAPS = 6  # sentences
 COMPARED = "test_accuracy"  # the column whose bands are compared
+FORMULAS = tuple("=+-@\t\r\n")  # what a spreadsheet takes for the beginning of one
 NEVER = {"wake_epoch"}  # columns of what may never happen
 Line = dict[str, Any]
 
@@ -198,6 +199,4 @@ def _wakes(steps: Sequence[float | None]) -> Line:
 
 def _plain(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula is marked as text."""
-    return (
-        f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
-    )
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULAS else value

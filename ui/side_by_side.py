@@ -24,6 +24,7 @@ from ui.compare_link import SIDE_BY_SIDE
 from ui.comparison_live import Align, Shown
 from ui.lineup import Entry
 from ui.links import Comparison
+from ui.literal import literal
 
 
 class Ready(NamedTuple):
@@ -91,6 +92,7 @@ def draw_view(link: Comparison, layers: int) -> None:
 def draw_contrast(entries: Sequence[Entry], names: Sequence[str], since: Sequence[int]) -> None:
     """What differs, once per field, in the order of the charts; what is equal, once; who branched."""
     lines = [entry.line for entry in entries]
+    names = [literal(name) for name in names]
     if len(lines) == 1:
         st.markdown(f":material/add: {names[0]} stands alone: add another to compare it with.")
         return

@@ -24,6 +24,7 @@ from engine.presets import FREE, PRESETS
 from engine.remedies import GROUPS, REMEDIES, active
 from engine.spec import RunSpec, bounds, choices, is_whole
 from ui import words
+from ui.literal import literal
 
 #: What each control shows where nobody has set it; batch_size None is the data set's own.
 DEFAULTS: dict[str, Any] = RunSpec().model_dump() | {"batch_size": None}
@@ -167,7 +168,7 @@ def draw_groups(faults: Mapping[str, str]) -> None:
                 _draw(name, values)
                 with st.container():
                     if name in faults:
-                        st.error(faults[name], icon=":material/error:")
+                        st.error(literal(faults[name]), icon=":material/error:")
 
 
 def header(
