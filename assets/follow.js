@@ -35,6 +35,7 @@ class Follower {
     if (data.follow) sessionStorage.setItem(ASKED, "1");
     this.data = data;
     this.root = root;
+    tidy();
     if (!this.socket) this.connect();
     this.show();
   }
@@ -117,6 +118,7 @@ class Follower {
     // values. The entry is replaced, so that Back leads to where the viewer came from, not through the lecture.
     history.replaceState({}, "", `${path}${search}${search ? "&" : "?"}follow=1`);
     window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+    tidy(); // Python has been told
   }
 
   isBusy() { return performance.now() - this.handAt < HAND; }
@@ -207,6 +209,12 @@ function here() {
   set.delete("follow");
   const search = set.toString();
   return { path: location.pathname.replace(/(.)\/$/, "$1"), search: search && `?${search}` };
+}
+
+/** Without the word that asks to follow: whoever is given the address may look at it as they like. */
+function tidy() {
+  const { path, search } = here();
+  if (new URLSearchParams(location.search).has("follow")) history.replaceState({}, "", path + search);
 }
 
 function isSame(one, other) {
