@@ -126,9 +126,11 @@ def check_page(page):
 def test_names_notes_and_tags_stay_text_on_every_page():
     items = [made_up.record(0, made_up.dying(8)), made_up.epoch_end(1, 22)]
     one, two = (described(finished(items, seed=seed), TEXT) for seed in (1, 2))
-    library.describe(two, starred=True)
+    with store.Writer(runs.path(two)) as writer:
+        writer.update(status=store.FAILED, starred=1)  # whose sentence is shown as the file has it
     for page in (
         opened("lab.py", run=one),
+        opened("lab.py", run=two),
         opened("compare.py", runs=f"{one},{two}"),
         opened("compare.py", runs=one),
         opened("theory.py", run=one),
@@ -147,6 +149,15 @@ def test_what_a_link_names_stays_text_on_every_page():
         opened("runs.py", find=TEXT, in_status=TEXT),
     ):
         check_page(page)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_comes_of_a_press_stays_text(refused):
+    page = opened("runs.py")
+    page.session_state["library_said"] = (TEXT, refused)
+    page.run()
+    assert any(MARK in told for told in set_in_markdown(page))
+    check_page(page)
 
 
 def test_no_page_is_allowed_to_show_html_as_markdown():
