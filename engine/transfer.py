@@ -62,7 +62,7 @@ def imported(file: Path | bytes, name: str = "") -> str:
             return _imported(_given(file, folder), folder)
         except LimitError:
             raise  # not the file's fault
-        except (EngineError, sqlite3.Error, OSError) as error:
+        except (EngineError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise StoreError(f"{named} was not imported: {_said(error)}.") from error
 
 
@@ -159,4 +159,6 @@ def _said(error: Exception) -> str:
         said = (
             f"it is damaged ({said})" if "interrupted" not in said else "reading it takes too long"
         )
+    if isinstance(error, UnicodeDecodeError):
+        said = "it is damaged (a text in it is none)"
     return said.strip().rstrip(".")

@@ -1,6 +1,7 @@
 """A table of a chapter's head: each key taken once, checked, and refused in one sentence. Pure."""
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -90,6 +91,8 @@ def as_whole(low: int, high: int) -> Callable[[Any], int]:
 def as_number(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError("a number")
+    if not abs(value) <= sys.float_info.max:  # nan, too
+        raise ValueError("a number, and not an endless one")
     return float(value)
 
 

@@ -167,7 +167,10 @@ def _divided(name: str, text: str) -> tuple[dict[str, Any], dict[str, str]]:
         )
     try:
         head = tomllib.loads(parts[1])
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also a number of 5,000 digits, brackets without end
         raise LessonError(f"{name}: the head is not TOML: {error}.") from error
     before, *rest = re.split(r"^## +(.+?)\s*$", parts[2], flags=re.M)
     headings, texts = rest[::2], [text.strip() for text in rest[1::2]]

@@ -126,7 +126,9 @@ def read(parameters: Mapping[str, Sequence[str]]) -> Link:
             continue
         try:
             if len(values) > 1:
-                raise SpecError({name: f"{name} is given {len(values)} times; once is allowed."})
+                raise SpecError(
+                    {name: f"{quoted(name)} is given {len(values)} times; once is allowed."}
+                )
             if name in VIEW:
                 link.view[name] = VIEW[name](name, values[0])
             else:
@@ -208,7 +210,9 @@ def read_comparison(
             if name not in COMPARISON:
                 raise SpecError({name: f"{quoted(name)} is nothing that a comparison can set."})
             if len(values) > 1:
-                raise SpecError({name: f"{name} is given {len(values)} times; once is allowed."})
+                raise SpecError(
+                    {name: f"{quoted(name)} is given {len(values)} times; once is allowed."}
+                )
             found[name] = COMPARISON[name](name, values[0])
         except SpecError as error:
             ignored[name] = str(error)

@@ -35,7 +35,7 @@ def write_link() -> None:
     """The browser shows another step, or the newest again: the link says so."""
     told: Any = st.session_state.get(KEY) or {}
     step = told.get("at")
-    if step is None:
+    if type(step) is int and 0 <= step < 10**9:
+        st.query_params["step"] = str(step)
+    else:  # the newest, or what no page of ours tells
         st.query_params.pop("step", None)
-    else:
-        st.query_params["step"] = str(int(step))

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.data_sets import DATA_SETS
 from engine.errors import SpecError
 from engine.quotes import quoted
 from engine.spec import RunSpec, parse_settings
 from ui import links
-from ui.words import matters, shown
+from ui.words import matters
 
 NET, RUN = "net", "run"
 PLAIN = RunSpec().model_dump() | {"batch_size": None}  # None: the data set's own
@@ -37,19 +38,26 @@ def read(parameters: Mapping[str, Sequence[str]]) -> Net:
             net.run = values[0][:60]
         elif name not in (NET, links.HIDE, *links.VIEW, *links.COMPARISON):
             net.ignored.append(f"{quoted(name)} is nothing that the Theory page can show.")
+    data = _data_of(settings)
     for setting in settings:
         try:
-            net.fields |= _checked(setting)
+            net.fields |= _checked(setting, data)
         except SpecError as error:
             net.ignored += list(error.faults.values())
     return net
 
 
-def _checked(setting: str) -> dict[str, Any]:
+def _data_of(settings: Sequence[str]) -> str:
+    """The data set, by which some other fields are bounded; the usual one where none is named."""
+    named = [setting.removeprefix("data=") for setting in settings if setting.startswith("data=")]
+    return named[-1] if named and named[-1] in DATA_SETS else str(PLAIN["data"])
+
+
+def _checked(setting: str, data: str) -> dict[str, Any]:
     ((name, value),) = parse_settings([setting]).items()
-    if value in (None, "None", ""):
+    if value in (None, "None", "") and PLAIN[name] is None:
         return {name: None}
-    return {name: getattr(RunSpec(**{name: value}), name)}
+    return {name: getattr(RunSpec(**({"data": data} | {name: value})), name)}
 
 
 def spec_of(fields: Mapping[str, Any]) -> RunSpec:
@@ -85,5 +93,5 @@ DECISIVE = frozenset(RunSpec.FIELDS) - {
 
 
 def written(fields: Mapping[str, Any]) -> str:
-    """The value of `net` that says them."""
-    return ",".join(f"{name}={shown(value)}" for name, value in tidy(fields).items())
+    """The value of `net` that says them, to the last bit."""
+    return ",".join(f"{name}={value}" for name, value in tidy(fields).items())
