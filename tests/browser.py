@@ -30,9 +30,9 @@ HEATMAP = "[data-chart=gradient_heatmap]"
 chromium = chromium_for_all.own_browser  # the browser that is installed here, or None
 
 
-def wait_for(what, why):
+def wait_for(what, why, patience=PATIENCE):
     """Until `what()` is true; the value."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not (value := what()):
         assert time.monotonic() < deadline, why
         time.sleep(0.02)
@@ -143,7 +143,7 @@ class Visitor:
         self.wait_for("document.querySelectorAll('.vgl-plot .main-svg').length > 2")
         return self
 
-    def wait_for(self, condition, argument=None):
+    def wait_for(self, condition, argument=None, patience=PATIENCE):
         """Until a JavaScript expression, or function of `argument`, is true.
 
         Asked from outside: Playwright's own waiting runs text as code within the page, which the
@@ -154,7 +154,7 @@ class Visitor:
             with contextlib.suppress(Error):  # the page is just being left for another
                 return self.page.evaluate(condition, argument)
 
-        wait_for(is_true, f"it never became true: {condition}")
+        wait_for(is_true, f"it never became true: {condition}", patience)
 
     def evaluate(self, expression, argument=None):
         return self.page.evaluate(expression, argument)

@@ -16,7 +16,7 @@ def test_a_hand_slides_sigma_w_and_the_predicted_line_and_the_measured_dots_move
     page = visitor.page
     page.goto(f"{visitor.server.url}/theory?net=activation=tanh,depth=5,width=64")
     there = f"{THEORY} !== undefined && {DOTS} !== undefined"
-    page.wait_for_function(there, timeout=3000 * PATIENCE)  # torch is imported, beside a worker's
+    visitor.wait_for(there, patience=3 * PATIENCE)  # torch is imported, beside a worker's
     seeds = "Number(document.querySelector('.vgl').dataset.seeds)"
     visitor.wait_for(f"{seeds} > 2")
     visitor.mark_charts()
