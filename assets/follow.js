@@ -8,7 +8,7 @@ import { put } from "./legend.js";
 const FIRST_RETRY = 1000, LONGEST_RETRY = 10000; // ms
 const TELL = 150; // ms between two links told, at least
 const LOOK = 1000; // ms between two looks at the address, where no event tells that it has changed
-const CHARTS = 2, PYTHON = 20; // ms per viewer, over which their charts and then their pages go along
+const CHARTS = 2, PYTHON = 40; // ms per viewer, over which their charts and then their pages go along; a page takes 40
 const HAND = 1500; // ms after a press in which the page is left to the hand that pressed
 const COUNTS = 8000; // ms after a press in which another link is taken for what came of it
 const CONNECT = 500; // ms until a page that has lost Python is looked at again
