@@ -31,6 +31,7 @@ from engine.shell import (
     EXIT_CODES,
     FAILED,
     REFUSED,
+    Commands,
     Json,
     Settings,
     asked,
@@ -42,6 +43,7 @@ from engine.shell import (
 from engine.spec import RunSpec
 
 app = typer.Typer(
+    cls=Commands,
     help="Train networks whose gradient vanishes, and see what each remedy does to it.",
     no_args_is_help=True,
     add_completion=False,
@@ -240,7 +242,10 @@ def show_run(run: RunId, diagnosis: Diagnosis = False, as_json: Json = False) ->
 @app.command("stats")
 def show_statistics(
     run: RunId,
-    at: Annotated[int | None, typer.Option("--at", help="Step; the newest by default.")] = None,
+    at: Annotated[
+        int | None,
+        typer.Option("--at", help="Step; the newest by default.", min=0, max=store.MOST_STEP),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show every statistic of every layer at one recorded step."""

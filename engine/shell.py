@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from engine import presets, store
 from engine.errors import EngineError, SpecError
+from engine.quotes import quoted
 from engine.spec import RunSpec, parse_settings, read_json
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -22,6 +25,27 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per l
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
 ]
+
+
+class Commands(TyperGroup):
+    """All commands; an option or argument that is not understood is refused in one sentence, too."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run a command and end the process with its exit code."""
+        more["standalone_mode"] = False  # its errors come to us
+        try:
+            code = super().main(*args, **more)
+        except Exception as error:
+            told = getattr(error, "format_message", None)
+            if told is None:  # not the command line's: a defect, or an interruption
+                raise
+            text = " ".join(told().split())
+            if "Usage:" in text:  # nothing was asked for: this is the list of commands
+                typer.echo(told())
+            else:
+                typer.echo(f"{quoted(text, 300).rstrip('.')}.", err=True)
+            sys.exit(REFUSED)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 def asked(preset: str, settings: list[str], spec_file: Path | None) -> RunSpec:

@@ -1,5 +1,6 @@
 """What random input is made of: Hypothesis's profile, and strategies that several tests draw from."""
 
+import hashlib
 import os
 import re
 
@@ -97,3 +98,13 @@ def is_sentence(said):
     """Whether this is one sentence that any screen shows as it is: short, whole, of printable signs."""
     said.encode()  # half a sign cannot be sent to a page
     return said.endswith((".", "?")) and said.isprintable() and len(said) < 1500
+
+
+def contents(home):
+    """File -> what is in it. SQLite's list of readers, which readers make, is not the library's."""
+    files = [file for file in home.rglob("*") if file.is_file() and file.stat().st_size]
+    return {
+        str(file.relative_to(home)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.suffix != ".sqlite-shm"
+    }

@@ -6,7 +6,6 @@ asks five times as many. What the HTTP server before it makes of bytes that are 
 
 import asyncio
 import gc
-import hashlib
 import json
 import os
 import random
@@ -20,7 +19,7 @@ import made_up
 import psutil
 import pytest
 from conftest import REPOSITORY
-from random_input import AWKWARD, FIELDS, INSIDES
+from random_input import AWKWARD, FIELDS, INSIDES, contents
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
@@ -321,16 +320,6 @@ class Unasked:
 
     def ask(self, *_, **__):
         return Answer()
-
-
-def contents(home):
-    """File -> what is in it. SQLite's list of readers, which readers make, is not the library's."""
-    files = [file for file in home.rglob("*") if file.is_file() and file.stat().st_size]
-    return {
-        str(file.relative_to(home)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-        if file.suffix != ".sqlite-shm"
-    }
 
 
 async def asked(work):
