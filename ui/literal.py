@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 _SIGNS = re.compile(r"[\\`*~\[\]<>$|&{}]")
 _UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")  # batch_size may stand as it is
-_BEGINNING = re.compile(r"^(\s*)(\d*)([#+\-=.)])")
+_BEGINNING = re.compile(r"^(?:\d+(?=[.)](?:\s|$))|(?=[#+\-=]))")  # of a list, a heading
 _ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|www)([:.])")
 _JOINER = "\u2060"  # takes no room; without it an address alone becomes a link
 
@@ -18,7 +18,7 @@ def literal(text: object) -> str:
     """The text as Markdown that shows it, on one line."""
     one_line = " ".join(str(text).split())
     escaped = _UNDERSCORE.sub(r"\\_", _SIGNS.sub(r"\\\g<0>", one_line))
-    return _ADDRESS.sub(rf"\1{_JOINER}\2", _BEGINNING.sub(r"\1\2\\\3", escaped))
+    return _ADDRESS.sub(rf"\1{_JOINER}\2", _BEGINNING.sub(r"\g<0>\\", escaped))
 
 
 def listed(sentences: Iterable[str]) -> str:
