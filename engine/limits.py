@@ -111,7 +111,7 @@ LIMITS: dict[str, Limit] = {
     "queued": Limit(
         title="runs that wait",
         variable="VGLAB_MOST_QUEUED",
-        usual=lambda: 200,
+        usual=lambda: 500,
         now=_queued,
         sentence=(
             "{together} runs would wait for a worker, and at most {most} may: stop some of those "

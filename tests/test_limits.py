@@ -132,7 +132,7 @@ def test_every_cap_has_room_for_a_run_by_default_and_says_what_is_allowed():
 
 
 @pytest.mark.parametrize(
-    ("asked", "most"), [("7", 7), ("", 200), ("many", 200), ("nan", 200), ("inf", 200), ("-1", 0)]
+    ("asked", "most"), [("7", 7), ("", 500), ("many", 500), ("nan", 500), ("inf", 500), ("-1", 0)]
 )
 def test_a_cap_is_moved_by_its_variable_and_by_nothing_else(monkeypatch, asked, most):
     monkeypatch.setenv("VGLAB_MOST_QUEUED", asked)
