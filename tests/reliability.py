@@ -26,17 +26,17 @@ HEAD = """
 ## Faults
 
 Made by `VGLAB_KILLS=100 python tests/reliability.py --write`: each row is counted by a test in
-`tests/test_faults_*.py` that does it for real. Lost is what a reader had seen committed and did not
+`tests/test_faults_*.py` that does it for real (`--notes` takes what tests run one by one have counted). Lost is what a reader had seen committed and did not
 find again, byte for byte. Recovery is from the fault until the library tells the truth and the
 queue goes on.
 """
 
 
-def note(what, *, lost=0, seconds=None):
+def note(what, *, lost=None, seconds=None):
     """Count one fault that was survived.
 
     what     the row
-    lost     committed rows that were seen and are gone
+    lost     committed rows that were seen and are gone; None where nobody looked at them before
     seconds  until all was well again; None where nothing had to recover
     """
     if file := os.environ.get(NOTES):
@@ -44,15 +44,20 @@ def note(what, *, lost=0, seconds=None):
             notes.write(json.dumps({"what": what, "lost": lost, "seconds": seconds}) + "\n")
 
 
+def _words(lost):
+    """What was lost in all; "" where it was not looked for."""
+    return "" if not lost else str(sum(lost) or "nothing")
+
+
 def table(notes):
     """Markdown of the notes, a row for each kind, in the order in which they came."""
     lines = ["| what was done | times | lost | recovery, median | worst |", "|---|---|---|---|---|"]
     for what in dict.fromkeys(one["what"] for one in notes):
         some = [one for one in notes if one["what"] == what]
-        lost = sum(one["lost"] for one in some)
+        lost = [one["lost"] for one in some if one["lost"] is not None]
         took = [one["seconds"] for one in some if one["seconds"] is not None]
         times = (f"{statistics.median(took):.2f} s", f"{max(took):.2f} s") if took else ("", "")
-        lines.append(f"| {what} | {len(some)} | {lost or 'nothing'} | {' | '.join(times)} |")
+        lines.append(f"| {what} | {len(some)} | {_words(lost)} | {' | '.join(times)} |")
     return "\n".join(lines)
 
 
