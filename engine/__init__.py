@@ -1,3 +1,3 @@
 """Everything that knows about training. Never imports streamlit or plotly."""
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
