@@ -26,7 +26,7 @@ HEAD = """
 ## Faults
 
 Made by `VGLAB_KILLS=100 python tests/reliability.py --write`: each row is counted by a test in
-`tests/test_faults_*.py` that does it for real (`--notes` takes what tests run one by one have counted). Lost is what a reader had seen committed and did not
+`tests/test_faults_*.py` or `tests/test_sockets.py` that does it for real (`--notes` takes what tests run one by one have counted). Lost is what a reader had seen committed and did not
 find again, byte for byte. Recovery is from the fault until the library tells the truth and the
 queue goes on.
 """
@@ -67,6 +67,7 @@ def counted():
         file = Path(folder) / "notes"
         file.touch()
         tests = sorted(map(str, (ROOT / "tests").glob("test_faults_*.py")))
+        tests.append(str(ROOT / "tests" / "test_sockets.py"))
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "--timeout=3600", *tests],
             cwd=ROOT,
