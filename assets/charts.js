@@ -34,7 +34,11 @@ export class Chart {
     this.plot = element("div", "vgl-plot", this.frame);
     this.plot.dataset.chart = name;
     if (subject) this.plot.dataset.subject = subject;
-    this.plot.setAttribute("role", "img");
+    // A group: its buttons, which an img would hide from a screen reader, save it. Its drawing is hidden once drawn.
+    this.plot.setAttribute("role", "group");
+    const title = figure.layout.meta.title.includes("{") ? "" : figure.layout.meta.title; // until it is in sight
+    put(this.title, title);
+    this.plot.setAttribute("aria-label", title || capital(name.replaceAll("_", " ")));
     this.caption = element("figcaption", "vgl-caption", this.frame);
     this.aside = element("p", "vgl-aside", this.frame);
     this.onLegend = onLegend ?? ((entries) => showLegend(this.legend, entries));
@@ -186,6 +190,7 @@ export class Chart {
 
   listen() {
     this.listening = true;
+    for (const svg of this.plot.querySelectorAll(".main-svg")) svg.setAttribute("aria-hidden", "true"); // its label says it
     this.plot.on("plotly_relayout", (changed) => this.keepZoom(changed));
     this.plot.on("plotly_doubleclick", () => this.reset());
   }

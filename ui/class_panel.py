@@ -21,7 +21,7 @@ STYLE = """
 .vgl-class-bars { display: grid; gap: 0.4rem; max-width: 56rem; margin: 0.2rem 0 0.6rem; }
 .vgl-class-bar { position: relative; display: flex; gap: 0.3rem 1rem; padding: 0.5rem 1rem; border-radius: 0.5rem;
   border: 2px solid var(--st-border-color, #9aa7b5); font-size: 1.2rem; overflow: hidden; }
-.vgl-class-fill { position: absolute; inset: 0 auto 0 0; background: var(--st-primary-color, #2f7fd6); opacity: 0.22; }
+.vgl-class-fill { position: absolute; inset: 0 auto 0 0; background: var(--st-primary-color, #2775ca); opacity: 0.22; }
 .vgl-class-bar > :not(.vgl-class-fill) { position: relative; }
 .vgl-class-count { margin-left: auto; font-weight: 650; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .vgl-projector .vgl-class-bar { font-size: 1.75rem; }

@@ -28,8 +28,8 @@ LOGO = (
 )
 
 #: What configuration cannot say. Train and Stop stay in sight while the sidebar scrolls; the
-#: charts get the room of the wide margins; a chosen pill has a tick, not colour alone; captions are
-#: dark enough for the last row.
+#: charts get the room of the wide margins; a chosen pill has a tick, not colour alone; captions, and
+#: words of what is off or chosen, are dark enough for the last row; the keyboard's focus is seen.
 STYLE = """
 <style>
 [data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
@@ -70,6 +70,11 @@ STYLE = """
 :is(.st-key-verdict, .st-key-rungs) :is(td, th) { padding: 0.3rem 0.6rem; line-height: 1.35; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
   color: inherit; opacity: 0.88;
+}
+[data-testid="stButtonGroup"] button[data-selected="true"] p, [data-testid="stSliderThumbValue"] { color: CanvasText; }
+:is([data-testid="stWidgetLabel"], [data-testid="stPageLink-NavLink"])[disabled] p { color: CanvasText; opacity: 0.7; }
+:is([data-testid="stSidebarNavLink"], [data-testid="stPageLink-NavLink"], [data-testid="stMain"]):focus-visible {
+  outline: 2px solid CanvasText; outline-offset: -2px;
 }
 .st-key-status button { min-height: 1.75rem; padding: 0; }
 </style>
