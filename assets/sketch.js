@@ -102,7 +102,8 @@ class Sketch {
     this.axes();
     this.line = draw("polyline", { class: "vgl-sketch-line" }, this.svg);
     this.hint = draw("text", { class: "vgl-sketch-hint", x: (this.box.left + this.box.right) / 2, y: this.box.top + 2.2 * this.px, "text-anchor": "middle", "font-size": this.px }, this.svg);
-    this.hint.textContent = "Draw across the chart, or move one point after the other";
+    const narrow = this.box.right - this.box.left < 28 * this.px; // a phone
+    this.hint.textContent = narrow ? "Draw across the chart" : "Draw across the chart, or move one point after the other";
     this.points = this.data.layers.map((name, layer) => this.point(name, layer));
     this.clear.hidden = this.data.locked;
     this.svg.classList.toggle("vgl-locked", this.data.locked);

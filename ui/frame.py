@@ -76,6 +76,7 @@ STYLE = """
 :is([data-testid="stSidebarNavLink"], [data-testid="stPageLink-NavLink"], [data-testid="stMain"]):focus-visible {
   outline: 2px solid CanvasText; outline-offset: -2px;
 }
+.st-key-lesson_bar [role="radiogroup"] { flex-wrap: wrap; }
 .st-key-status button { min-height: 1.75rem; padding: 0; }
 </style>
 """
