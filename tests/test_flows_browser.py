@@ -14,18 +14,20 @@ from ui import lessons
 pytestmark = pytest.mark.browser
 PHONE = {"width": 390, "height": 844}
 PATHS = ("", "compare", "theory", "lessons", "runs")
-WIDER = "document.documentElement.scrollWidth - innerWidth"
-SETTLED = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+WIDER = "document.documentElement.scrollWidth - screen.width"
+#: A page has been written, and no more comes.
+SETTLED = """document.querySelector('[data-testid=stMain]')?.innerText.length > 60
+  && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"""
 #: What can be pressed and is not wholly on the screen.
 OUTSIDE = """[...document.querySelectorAll("[data-testid=stMain] :is(button, a, input)")]
-  .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && one.checkVisibility())
+  .filter((one) => one.getBoundingClientRect().right > screen.width + 1 && one.checkVisibility())
   .map((one) => one.outerHTML.slice(0, 120))"""
 #: How what held the focus, or stands around or within it, looks now.
 LOOK = """(() => {
   const around = [held, held.parentElement, held.parentElement?.parentElement, ...held.querySelectorAll("*")];
   return around.filter(Boolean).map((one) => {
-    const { outline, outlineStyle, boxShadow, borderColor, backgroundColor } = getComputedStyle(one);
-    return [outlineStyle === "none" ? "" : outline, boxShadow, borderColor, backgroundColor].join();
+    const { outline, outlineStyle, boxShadow, borderColor } = getComputedStyle(one); // no faint background
+    return [outlineStyle === "none" ? "" : outline, boxShadow, borderColor].join();
   }).join("|");
 })()"""
 
@@ -105,6 +107,8 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(phone):
     chapter = lessons.read_all()[0].slug
     for path in (*PATHS, f"lessons?chapter={chapter}", f"lessons?chapter={chapter}&stage=predict"):
         phone.page.goto(f"{phone.server.url}/{path}")
+        if "chapter" in path:
+            phone.control("lesson_stage").get_by_role("radio").last.wait_for()
         phone.wait_for(SETTLED)
         assert phone.evaluate(WIDER) <= 0, path
         outside = phone.evaluate(OUTSIDE)
