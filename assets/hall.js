@@ -37,9 +37,14 @@ export class Hall {
 
   draw({ side, path }) {
     const whole = `${-QUIET} ${-QUIET} ${side + 2 * QUIET} ${side + 2 * QUIET}`;
-    this.picture.innerHTML = `<svg viewBox="${whole}" shape-rendering="crispEdges" role="img"><path/></svg>`;
-    this.picture.firstChild.setAttribute("aria-label", "QR code of the link below");
-    this.picture.querySelector("path").setAttribute("d", path);
+    // Not of data: the one way to an <svg> without naming its namespace's address.
+    const drawing = document.createRange().createContextualFragment("<svg role='img'><path/></svg>");
+    const code = drawing.firstElementChild;
+    code.setAttribute("viewBox", whole);
+    code.setAttribute("shape-rendering", "crispEdges");
+    code.setAttribute("aria-label", "QR code of the link below");
+    code.firstElementChild.setAttribute("d", path);
+    this.picture.append(code);
   }
 
   async ask() {

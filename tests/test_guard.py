@@ -213,7 +213,7 @@ def test_a_defect_is_one_sentence_outside_and_a_traceback_in_the_log(client, cap
     assert answer.status_code == 500
     assert answer.json() == {"error": guard.DEFECT}
     assert "a secret of the code" in caplog.text
-    assert "GET /live/broken failed" in caplog.text
+    assert "GET '/live/broken' failed" in caplog.text
 
 
 # -- rates -----------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_a_network_that_does_not_fit_is_refused_with_both_numbers(refused, monke
     told = refused(way)
     check_is_a_sentence(told)
     assert told == (
-        "This network needs about 0.4 GB of memory and 0.2 GB are free: lower width, batch_size "
+        "This network needs about 0.5 GB of memory and 0.2 GB are free: lower width, batch_size "
         "or depth."
     )
 
@@ -279,7 +279,7 @@ def test_the_audience_is_told_and_offered_nothing(monkeypatch):
 def test_the_lab_says_so_beside_train_before_it_is_pressed(monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 0.2e9)
     page = opened()
-    told = "This network needs about 0.4 GB of memory and 0.2 GB are free"
+    told = "This network needs about 0.5 GB of memory and 0.2 GB are free"
     assert said(page).count(told) == 2  # beneath Train and beside the control
     page.button(key="train").click().run()
     assert not page.exception
