@@ -189,6 +189,14 @@ def test_the_presenter_sees_how_many_predicted_and_what_only_when_she_asks(key, 
     assert "The hall: 0 predictions" in subheaders(page)
 
 
+def test_who_has_predicted_stays_where_the_presenter_is_and_is_told_that_it_counts(
+    key, monkeypatch
+):
+    page = predict(monkeypatch, 1)
+    assert test_lessons_page.place(page) == ("choice", "predict")
+    assert any("counts among the hall's" in one.value for one in page.caption)
+
+
 @pytest.mark.parametrize("stage", ["predict", "run", "reveal"])
 def test_the_audience_never_sees_what_the_hall_predicts(stage, key, monkeypatch):
     predict(monkeypatch, 1)

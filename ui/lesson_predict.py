@@ -55,7 +55,8 @@ def draw(lesson: Lesson) -> None:
             args=(lesson,),
         )
         if visit.guess is not None:
-            st.caption(":material/check: A prediction is kept; keep another to replace it.")
+            counts = "counts among the hall's" if rights.is_audience() else "is kept"
+            st.caption(f":material/check: Your prediction {counts}; keep another to replace it.")
     if refused := st.session_state.pop("class_refused", ""):
         st.warning(refused, icon=":material/block:")
 
@@ -67,7 +68,7 @@ def _about(lesson: Lesson) -> str:
 
 
 def keep(lesson: Lesson, guess: Guess) -> None:
-    """Keep a prediction, count the audience's among the hall's, and go on to the run."""
+    """Keep a prediction, and go on to the run; the audience's counts among the hall's, and the presenter goes on."""
     if rights.is_audience():
         page = st.session_state.setdefault("class_page", new_page())
         try:
@@ -76,13 +77,18 @@ def keep(lesson: Lesson, guess: Guess) -> None:
             st.session_state["class_refused"] = str(error)
             return
     lesson_visit.note(lesson, guess=guess, skipped=False)
-    lesson_link.write(lesson.slug, "run")
+    _go_on(lesson)
 
 
 def skip(lesson: Lesson) -> None:
     """Let the run show without a prediction."""
     lesson_visit.note(lesson, skipped=True)
-    lesson_link.write(lesson.slug, "run")
+    _go_on(lesson)
+
+
+def _go_on(lesson: Lesson) -> None:
+    if rights.is_presenter():  # who left the presenter's stage would follow no longer
+        lesson_link.write(lesson.slug, "run")
 
 
 def _anew(lesson: Lesson) -> None:
