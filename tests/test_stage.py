@@ -15,7 +15,8 @@ from test_rules import ROOT
 
 from engine.errors import LimitError, StageError
 from ui import frame, qr, rights, routes, stage_routes
-from ui.stage import LINGERS_S, MOST_SEARCH, PATHS, Allowance, Stage
+from ui.rates import Bucket
+from ui.stage import LINGERS_S, MOST_SEARCH, PATHS, Stage
 
 HERE = {"origin": "http://testserver"}
 KEY = "lecture-of-today"
@@ -102,14 +103,14 @@ def test_listeners_have_a_bound():
 
 def test_an_allowance_gives_so_many_at_once_and_as_many_again_each_second():
     clock = Clock()
-    allowance = Allowance(10, now=clock)
-    assert [allowance.takes() for _ in range(12)] == [True] * 10 + [False] * 2
+    allowance = Bucket(10, 10, clock)
+    assert [allowance.take() for _ in range(12)] == [True] * 10 + [False] * 2
     clock.now += 100
-    assert [allowance.takes() for _ in range(12)] == [True] * 10 + [False] * 2
-    steady = Allowance(10, now=clock)
+    assert [allowance.take() for _ in range(12)] == [True] * 10 + [False] * 2
+    steady = Bucket(10, 10, clock)
     for _ in range(200):
         clock.now += 0.1
-        assert steady.takes()
+        assert steady.take()
 
 
 # -- the routes ---------------------------------------------------------------------------------

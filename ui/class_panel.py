@@ -6,7 +6,7 @@ from html import escape
 import streamlit as st
 
 from ui import class_predictions as gathered
-from ui import lesson_figures, rights, theme
+from ui import lesson_figures, lesson_reveal, rights
 from ui.class_predictions import Bar, class_predictions
 from ui.lesson_answers import slider_places
 from ui.lesson_numbers import FORMS, MEASURES
@@ -86,9 +86,10 @@ def _draw_number(lesson: Lesson, guesses: Sequence[Guess]) -> None:
 
 def _draw_profile(lesson: Lesson, guesses: Sequence[Guess]) -> None:
     drawn = gathered.by_layer(guesses)
-    colours = theme.MODES["dark" if st.context.theme.type == "dark" else "light"]
     st.plotly_chart(
-        lesson_figures.class_profile(layer_names(drawn.shape[1]), drawn.tolist(), colours=colours),
+        lesson_figures.class_profile(
+            layer_names(drawn.shape[1]), drawn.tolist(), colours=lesson_reveal.colours()
+        ),
         theme=None,
         key="class_profile",
         config={"displayModeBar": False},

@@ -18,6 +18,7 @@ from engine.errors import LimitError
 from ui.lesson_answers import is_answer
 from ui.lesson_visit import Guess
 from ui.lessons import Lesson, Predict
+from ui.rates import Bucket
 
 MOST = 2000  # predictions of a chapter: more than a hall; whose is oldest gives way
 BETWEEN_S = 1.0  # between two predictions of one page, at least
@@ -54,7 +55,7 @@ class ClassPredictions:
         self._lock = threading.Lock()
         self._by_chapter: dict[str, OrderedDict[str, Guess]] = {}
         self._last: OrderedDict[str, float] = OrderedDict()  # page -> when it last predicted
-        self._left, self._filled = float(BURST), clock()
+        self._all = Bucket(PER_SECOND, BURST, clock)
 
     def take(self, lesson: Lesson, page: str, guess: Guess) -> None:
         """Count a page's prediction in place of its earlier one. Raises LimitError for what is no answer
@@ -72,14 +73,12 @@ class ClassPredictions:
                 known.popitem(last=False)
 
     def _admit(self, page: str, now: float) -> None:
-        self._left = min(BURST, self._left + PER_SECOND * (now - self._filled))
-        self._filled = now
-        if now - self._last.get(page, -BETWEEN_S) < BETWEEN_S or self._left < 1:
+        is_soon = now - self._last.get(page, -BETWEEN_S) < BETWEEN_S
+        if is_soon or not self._all.take():
             raise LimitError(
                 f"Predictions come too fast: one in {BETWEEN_S:g} s counts, and of all pages together "
                 f"{PER_SECOND:g} per second. Keep it again in a moment."
             )
-        self._left -= 1
         self._last.pop(page, None)
         self._last[page] = now
         if len(self._last) > MOST:

@@ -139,7 +139,8 @@ def _wait(done: Callable[[], bool]) -> None:
         st.rerun()
 
 
-def _colours() -> lesson_figures.Colours:
+def colours() -> lesson_figures.Colours:
+    """Of the mode that the page is drawn in."""
     return theme.MODES["dark" if st.context.theme.type == "dark" else "light"]
 
 
@@ -158,7 +159,7 @@ def _draw_profile(lesson: Lesson, run: Measured, found: Grade | None) -> None:
             drawn,
             _listed(theory.log10_grad_rms) if theory and not theory.fault else (),
             _listed(theory.grad_band) if theory and not theory.fault else (),
-            colours=_colours(),
+            colours=colours(),
             word=f"measured, step {step:,}",
         ),
         theme=None,
@@ -222,7 +223,7 @@ def _draw_number(lesson: Lesson, run: Measured, found: Grade | None) -> None:
             log=asked.log,
             percent=quantity.form == "share",
             title=asked.unit or quantity.words,
-            colours=_colours(),
+            colours=colours(),
         ),
         theme=None,
         key="lesson_number_line",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from starlette.types import Message, Receive, Send
 
@@ -11,15 +12,21 @@ Rate = tuple[float, float, int | None]
 
 
 class Bucket:
-    """So many tokens at once, so many a second."""
+    """So many tokens at once, so many a second.
 
-    def __init__(self, per_second: float, burst: float) -> None:
+    clock  seconds that only rise
+    """
+
+    def __init__(
+        self, per_second: float, burst: float, clock: Callable[[], float] | None = None
+    ) -> None:
         self.per_second, self.burst = per_second, burst
-        self.left, self.at = burst, time.monotonic()
+        self._clock = clock or time.monotonic
+        self.left, self.at = burst, self._clock()
 
     def take(self, cost: float = 1.0) -> bool:
         """Take tokens; whether there were so many."""
-        now = time.monotonic()
+        now = self._clock()
         self.left = min(self.burst, self.left + (now - self.at) * self.per_second)
         self.at = now
         if self.left < cost:

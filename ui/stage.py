@@ -108,19 +108,3 @@ class Stage:
         for listener in self._listeners:
             listener.tell(self._newest)
         return self._newest
-
-
-class Allowance:
-    """How often something may happen: `most` at once, and as many again each second."""
-
-    def __init__(self, most: int, now: Callable[[], float] = time.monotonic):
-        self._most, self._now = most, now
-        self._left, self._then = float(most), now()
-
-    def takes(self) -> bool:
-        """Whether it may happen once more."""
-        now = self._now()
-        self._left = min(self._most, self._left + self._most * (now - self._then))
-        self._then = now
-        self._left -= 1
-        return self._left >= 0

@@ -15,8 +15,9 @@ from streamlit import config
 
 from engine.errors import EngineError, LimitError, StageError
 from ui import qr, rights
+from ui.rates import Bucket
 from ui.routes import REFUSED, same_origin
-from ui.stage import Allowance, Stage
+from ui.stage import Stage
 
 MOST_BYTES = 5000  # of a message
 A_SECOND = 10  # messages
@@ -99,7 +100,7 @@ async def _tell(stage: Stage, socket: WebSocket, following: Any) -> None:
 
 async def _heard(socket: WebSocket) -> AsyncIterator[str]:
     """What is said, until the connection ends or too much is said."""
-    allowance = Allowance(A_SECOND)
+    allowance = Bucket(A_SECOND, A_SECOND)
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -108,7 +109,7 @@ async def _heard(socket: WebSocket) -> AsyncIterator[str]:
         if len(message.get("bytes") or text.encode()) > MOST_BYTES:
             await socket.close(code=TOO_LARGE)
             return
-        if not allowance.takes():
+        if not allowance.take():
             await socket.close(code=TOO_OFTEN)
             return
         yield text
