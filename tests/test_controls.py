@@ -173,18 +173,6 @@ def test_a_combination_that_means_nothing_gets_its_sentence_beside_its_field():
     assert len(group.error) == 1
 
 
-def test_a_number_outlives_a_browser_that_has_not_heard_of_the_slider_s_move(monkeypatch):
-    """Whatever is changed next brings the slider's old stop along."""
-    page = lab(init="normal")
-    page.number_input(key="std").set_value(0.3).run()
-    page.select_slider(key="std_slider").set_value(0.05).run()
-    assert spec_on(page).std == 0.3
-    assert page.select_slider(key="std_slider").value == 0.3
-    monkeypatch.setattr(spec_form, "UNHEARD_S", 0.0)  # some seconds later it is a person's wish
-    page.select_slider(key="std_slider").set_value(0.05).run()
-    assert spec_on(page).std == 0.05
-
-
 def test_a_slider_and_its_number_stay_the_same():
     page = lab()
     page.select_slider(key="learning_rate_slider").set_value(0.1).run()

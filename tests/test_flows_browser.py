@@ -40,13 +40,21 @@ def count_clicks(page):
 
 
 def tab_to(visitor, selector, most=90, key="Tab"):
-    """Press Tab until something that matches has the focus; each stop on the way is seen to have it."""
+    """Press Tab until something that matches has the focus, once it is there and can be used."""
     page = visitor.page
+    expect(page.locator(selector).first).to_be_enabled()
+    passed = []
     for _ in range(most):
         page.keyboard.press(key)
-        if visitor.evaluate("selector => document.activeElement.matches(selector)", selector):
+        stop = visitor.evaluate(
+            "selector => document.activeElement.matches(selector) ? null"
+            " : document.activeElement.outerHTML.slice(0, 60)",
+            selector,
+        )
+        if stop is None:
             return
-    raise AssertionError(f"Tab never comes to {selector}")
+        passed.append(stop)
+    raise AssertionError(f"Tab never comes to {selector}, but to {passed}")
 
 
 def test_a_first_visitor_has_trained_a_network_in_three_clicks(visitors):

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from engine.contenders import MOST_CONTENDERS
-from ui import links
+from ui import links, unheard
 from ui.links import Comparison
 
 SIDE_BY_SIDE, LADDER, VERDICT = links.SHOWS
@@ -65,13 +65,13 @@ def key(name: str) -> str:
 
 def bound(name: str, value: Any) -> dict[str, Any]:
     """A control's key and callback; the control is given its value from the link."""
-    st.session_state[key(name)] = value
+    unheard.move(key(name), value)
     return {"key": key(name), "on_change": _changed, "args": (name,)}
 
 
 def _changed(name: str) -> None:
     value = st.session_state[key(name)]
-    if value is not None:
+    if value is not None and not unheard.is_echo(key(name)):
         change(**{name: tuple(value) if isinstance(value, list) else value})
 
 

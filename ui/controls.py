@@ -11,7 +11,7 @@ from engine import limits, presets, runs, store
 from engine.errors import EngineError, LimitError, RightsError, SpecError
 from engine.spec import RunSpec
 from engine.store import RunInfo
-from ui import branch_panel, compare_link, lineup, links, rights, spec_form, steer, words
+from ui import branch_panel, compare_link, lineup, links, rights, spec_form, steer, unheard, words
 from ui.literal import fault, listed, literal
 
 RECENT = 30  # runs in the picker; the library has them all
@@ -213,6 +213,8 @@ def run_title(info: RunInfo) -> str:
 
 def _pick() -> None:
     run = st.session_state["run_picker"]
+    if unheard.is_echo("run_picker"):
+        return
     if run is None:
         st.query_params.pop("run", None)
     elif run in st.session_state["known_runs"]:
@@ -226,7 +228,7 @@ def draw_run_picker(info: RunInfo | None) -> None:
         known = {info.id: info} | known | {info.id: info}
     order = sorted(known, key=lambda run: known[run].created, reverse=True)
     st.session_state["known_runs"] = order
-    st.session_state["run_picker"] = info.id if info else None
+    unheard.move("run_picker", info.id if info else None)
     st.selectbox(
         "Run",
         order,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from ui import lesson_link, lesson_runs, lesson_visit, share
+from ui import lesson_link, lesson_runs, lesson_visit, share, unheard
 from ui.lesson_link import STAGES, Place
 from ui.lessons import Lesson
 from ui.literal import listed
@@ -171,7 +171,7 @@ def draw_bar(lessons: Sequence[Lesson], place: Place) -> None:
             help="Key ←",
         )
         if lesson is not None:
-            st.session_state["lesson_stage"] = place.stage
+            unheard.move("lesson_stage", place.stage)
             st.segmented_control(
                 "Stage",
                 list(STAGES),
@@ -201,7 +201,8 @@ def draw_bar(lessons: Sequence[Lesson], place: Place) -> None:
 
 
 def _stage_chosen(slug: str) -> None:
-    lesson_link.write(slug, st.session_state["lesson_stage"])
+    if not unheard.is_echo("lesson_stage"):
+        lesson_link.write(slug, st.session_state["lesson_stage"])
 
 
 def draw_cover(lessons: Sequence[Lesson]) -> None:

@@ -18,6 +18,7 @@ from ui import (
     live,
     rights,
     share,
+    unheard,
     words,
 )
 from ui.comparison_live import Shown
@@ -113,7 +114,7 @@ def _draw_data(lesson: Lesson) -> None:
     if len(offered) < 2:
         return
     visit = lesson_visit.of(lesson)
-    st.session_state["lesson_data"] = visit.data or offered[0]
+    unheard.move("lesson_data", visit.data or offered[0])
     st.segmented_control(
         "Train on",
         offered,
@@ -127,6 +128,8 @@ def _draw_data(lesson: Lesson) -> None:
 
 
 def _data_chosen(lesson: Lesson) -> None:
+    if unheard.is_echo("lesson_data"):
+        return
     name = st.session_state["lesson_data"]
     own = lesson.runs[0].spec.data
     lesson_visit.note(lesson, data="" if name == own else name, runs=())

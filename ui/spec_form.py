@@ -11,7 +11,6 @@ following it.
 
 import bisect
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,12 +22,11 @@ from engine.errors import SpecError
 from engine.presets import FREE, PRESETS
 from engine.remedies import GROUPS, REMEDIES, active
 from engine.spec import RunSpec, bounds, choices, is_whole
-from ui import words
+from ui import unheard, words
 from ui.literal import literal
 
 #: What each control shows where nobody has set it; batch_size None is the data set's own.
 DEFAULTS: dict[str, Any] = RunSpec().model_dump() | {"batch_size": None}
-UNHEARD_S = 2.0  # how long a browser may not have heard of a slider that we have moved
 CUSTOM = ""  # the preset selector's entry for settings that are no preset's
 
 
@@ -63,7 +61,7 @@ OPEN_NUMBERS: dict[str, Callable[[str], str]] = {
 
 def fields() -> dict[str, Any]:
     """The controls' values as they stand."""
-    return {name: st.session_state.get(name, default) for name, default in DEFAULTS.items()}
+    return {name: unheard.shown(name, default) for name, default in DEFAULTS.items()}
 
 
 def spec_of(values: Mapping[str, Any]) -> RunSpec:
@@ -78,7 +76,7 @@ def load(spec: RunSpec, names: Iterable[str] = DEFAULTS) -> None:
     if spec.batch_size == spec.data_set.batch_size:
         values["batch_size"] = None
     for name in names:
-        st.session_state[name] = values[name]
+        unheard.move(name, values[name])
 
 
 def preset_of(spec: RunSpec) -> str:
@@ -96,6 +94,8 @@ def _preset_title(name: str) -> str:
 
 
 def _choose_preset() -> None:
+    if unheard.is_echo("preset"):
+        return
     name = st.session_state["preset"]
     st.session_state["chosen_preset"] = name
     if name != CUSTOM:
@@ -105,7 +105,7 @@ def _choose_preset() -> None:
 def draw_preset(spec: RunSpec | None) -> None:
     """The preset selector, showing which preset the settings are."""
     name = preset_of(spec) if spec else CUSTOM
-    st.session_state["preset"] = name
+    unheard.move("preset", name)
     st.selectbox(
         "Preset",
         [*PRESETS, CUSTOM],
@@ -124,18 +124,21 @@ def _active(values: Mapping[str, Any]) -> list[str]:
 
 
 def _choose_remedies() -> None:
+    if unheard.is_echo("remedies"):
+        return
     before, now = st.session_state["active_remedies"], st.session_state["remedies"]
     for name in (name for name in before if name not in now):
         for field in REMEDIES[name].changes:
-            st.session_state[field] = DEFAULTS[field]
+            unheard.move(field, DEFAULTS[field])
     for name in (name for name in now if name not in before):
         for field, value in REMEDIES[name].changes.items():
-            st.session_state[field] = value
+            unheard.move(field, value)
 
 
 def draw_remedies() -> None:
     """One pill per remedy: on sets the fields it changes, off returns them to the baseline."""
-    st.session_state["active_remedies"] = st.session_state["remedies"] = _active(fields())
+    st.session_state["active_remedies"] = on = _active(fields())
+    unheard.move("remedies", on)
     st.pills(
         "Remedies",
         list(REMEDIES),
@@ -153,6 +156,8 @@ def draw_remedies() -> None:
 def draw_groups(faults: Mapping[str, str]) -> None:
     """One expander per group: its header says the value and whether it is the baseline's."""
     values = fields()
+    for name in filter(unheard.is_echo, values):  # only those: else typing would be written over
+        st.session_state[name] = values[name]
     differing = {name for name, _, _ in words.changed(values)}
     for key, group in GROUPS.items():
         wrong = [faults[name] for name in group.fields if name in faults]
@@ -237,23 +242,8 @@ def _stops(name: str, value: float) -> list[float]:
 
 
 def _slid(name: str) -> None:
-    """Take a slider's new stop, unless it is what we have just moved the slider away from.
-
-    A browser that has not heard of our move yet sends the old stop with whatever is changed next:
-    the number that moved the slider would be lost.
-    """
-    left, when = st.session_state.get(f"{name}_left", (None, 0.0))
-    slid = st.session_state[f"{name}_slider"]
-    if slid != left or time.monotonic() - when > UNHEARD_S:
-        st.session_state[name] = slid
-
-
-def _move_slider(name: str, stop: float) -> None:
-    """Set a slider to a stop, and remember for a moment where it was."""
-    before = st.session_state.get(f"{name}_slider", stop)
-    if before != stop:
-        st.session_state[f"{name}_left"] = (before, time.monotonic())
-    st.session_state[f"{name}_slider"] = stop
+    if not unheard.is_echo(f"{name}_slider"):
+        unheard.move(name, st.session_state[f"{name}_slider"])
 
 
 def _draw_slider(name: str, label: str, idle: bool, values: Mapping[str, Any]) -> None:
@@ -261,7 +251,7 @@ def _draw_slider(name: str, label: str, idle: bool, values: Mapping[str, Any]) -
     value = values[name]
     stops = _stops(name, value)
     left, right = st.columns([3, 2], vertical_alignment="bottom")
-    _move_slider(name, min(stops, key=lambda stop: abs(stop - value)))
+    unheard.move(f"{name}_slider", min(stops, key=lambda stop: abs(stop - value)))
     left.select_slider(
         label,
         stops,

@@ -9,7 +9,7 @@ from engine import runs
 from engine.data_sets import DATA_SETS
 from engine.errors import EngineError, SpecError
 from engine.spec import RunSpec, bounds, choices
-from ui import links, rights, spec_form, theory_link, words
+from ui import links, rights, spec_form, theory_link, unheard, words
 from ui.theory_link import NET, PLAIN, RUN, Net
 
 KEY = "theory"  # of the component
@@ -69,7 +69,7 @@ def _set(**fields: Any) -> None:
 
 def _changed(name: str) -> None:
     value = st.session_state[f"theory_{name}"]
-    if value is not None:
+    if value is not None and not unheard.is_echo(f"theory_{name}"):
         _set(**{name: value})
 
 
@@ -141,7 +141,8 @@ def _draw(name: str, values: Mapping[str, Any]) -> None:
     if idle:
         label += f" ({words.why_idle(name)})"
     key = f"theory_{name}"
-    st.session_state[key] = values[name]
+    number = type(PLAIN[name])
+    unheard.move(key, number(values[name]))
     if name == "data":
         here = [one for one in runs.data_here() if one in DATA_SETS]
         offered = here if values[name] in here else [*here, values[name]]
@@ -151,15 +152,12 @@ def _draw(name: str, values: Mapping[str, Any]) -> None:
         st.selectbox(label, options, key=key, disabled=idle, on_change=_changed, args=(name,))
     else:
         low, high = bounds(name)
-        whole = isinstance(PLAIN[name], int)
-        number = int if whole else float
-        st.session_state[key] = number(values[name])
         st.number_input(
             label,
             number(low),
             number(high),
-            step=1 if whole else spec_form.step_of(values[name]),
-            format="%d" if whole else "%g",
+            step=1 if number is int else spec_form.step_of(values[name]),
+            format="%d" if number is int else "%g",
             key=key,
             disabled=idle,
             on_change=_changed,
