@@ -21,6 +21,15 @@ LEAST_CPU_S = 0.02  # of computing between two looks: less is none
 PROGRAM = "engine.worker"
 
 
+def environment() -> dict[str, str]:
+    """This process's environment for one that it starts, without the dashboard's keys: it needs none."""
+    return {name: value for name, value in os.environ.items() if not _is_key(name)}
+
+
+def _is_key(name: str) -> bool:
+    return name.startswith("VGLAB_") and name.endswith("_KEY")
+
+
 def begun(pid: int) -> float:
     """When a process began: seconds after the machine did, else since 1970. Raises psutil.Error."""
     since_boot = _begun_after_boot(pid)

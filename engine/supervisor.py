@@ -47,7 +47,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[1],
-            env=os.environ | runs.SAME_BITS,
+            env=processes.environment() | runs.SAME_BITS,
             start_new_session=True,  # Ctrl-C in the terminal reaches the server, which stops us
         )
         self.file: Path | None = None

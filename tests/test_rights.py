@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from conftest import REPOSITORY
 from starlette.applications import Starlette
@@ -26,7 +27,9 @@ from engine.contenders import Contender
 from engine.errors import RightsError
 from engine.spec import RunSpec
 from engine.steering import Change
+from engine.supervisor import Worker
 from ui import rights, sign_in
+from ui.probes import Probes
 
 KEY = "correct horse battery"
 REFUSED = "Not you."
@@ -491,3 +494,24 @@ def test_the_server_has_the_routes_and_the_middleware():
     source = (REPOSITORY / "app.py").read_text()
     assert "sign_in.routes()" in source
     assert "sign_in.OnlyPresenterUploads" in source
+
+
+# -- who else knows the key ------------------------------------------------------------------------
+
+
+def test_the_processes_that_the_server_starts_are_not_told_the_key(monkeypatch):
+    monkeypatch.setenv(rights.KEY, KEY)
+    monkeypatch.setenv("VGLAB_HOLDS", "and what else the environment says, they are")
+    worker, probes = Worker(), Probes()
+    try:
+        probes.ask("kernel", RunSpec())
+        deadline = time.monotonic() + 20
+        while probes.process is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for process in (worker.process, probes.process):
+            told = psutil.Process(process.pid).environ()
+            assert "VGLAB_HOLDS" in told
+            assert KEY not in str(told)
+    finally:
+        worker.kill()
+        probes.stop()

@@ -8,7 +8,6 @@ import base64
 import contextlib
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import runs
+from engine import processes, runs
 from engine.records import InputKernel
 from engine.spec import RunSpec
 from ui import words
@@ -191,7 +190,7 @@ class Probes:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=Path(__file__).parents[1],
-                env=os.environ | runs.SAME_BITS,
+                env=processes.environment() | runs.SAME_BITS,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the server, which ends us
             )
         except OSError as error:
