@@ -1,8 +1,9 @@
 // The frames of some subjects: over one WebSocket, or by asking again and again where none can connect.
 
+import { giveUpSilent } from "./silence.js";
+
 const FIRST_RETRY = 300, LONGEST_RETRY = 5000, POLL = 400, SOCKET_AGAIN = 15000; // ms
 const GIVE_UP = 2; // sockets that brought nothing before polling begins
-const SILENT = 15000; // ms without a first message, after which a socket is taken for dead and another tried
 const FULL = 4503, FULL_AGAIN = 30000; // the server lets in no more viewers, and says so (ui/guard.py)
 
 /** Keeps handing frames (ArrayBuffers) to `onFrame` and words on the connection to `onState`.
@@ -46,7 +47,7 @@ export class Feed {
     const socket = (this.socket = new WebSocket(url));
     let heard = false; // an open socket proves nothing: a proxy may let the handshake through alone
     socket.binaryType = "arraybuffer";
-    this.later(() => heard || socket.close(), SILENT); // one that a dying server had taken never closes by itself
+    giveUpSilent(socket);
     socket.onmessage = (message) => {
       if (!heard) {
         heard = this.everHeard = true;

@@ -4,6 +4,7 @@
 import { make, style } from "./board.js";
 import { Hall } from "./hall.js";
 import { put } from "./legend.js";
+import { giveUpSilent } from "./silence.js";
 
 const FIRST_RETRY = 1000, LONGEST_RETRY = 10000; // ms
 const TELL = 150; // ms between two links told, at least
@@ -46,6 +47,7 @@ class Follower {
     const url = new URL(this.asked ? "stage?follow=1" : "stage", import.meta.url);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = (this.socket = new WebSocket(url));
+    giveUpSilent(socket);
     socket.onmessage = ({ data }) => {
       this.wait = FIRST_RETRY;
       this.isLost = false;

@@ -157,6 +157,26 @@ def test_the_feed_takes_up_again_after_its_socket_drops(visitor, recording):
     assert visitor.marked_charts() == marked > 6
 
 
+def test_a_line_that_dies_without_a_word_is_given_up_for_another(visitor, recording):
+    """As when a laptop has slept, or a telephone has changed its network: nothing closes the socket."""
+    lines, dead = [], []
+
+    def through(line):
+        lines.append(line)
+        line.connect_to_server().on_message(lambda frame: line in dead or line.send(frame))
+
+    def hastily(route):
+        route.fulfill(response=(whole := route.fetch()), body=whole.text().replace("15000", "2000"))
+
+    visitor.page.route_web_socket(re.compile("/live/feed"), through)
+    visitor.page.route("**/live/silence.js*", hastily)
+    visitor.open(f"?run={recording.run}").advances(2)
+    dead.extend(lines)
+    wait_for(lambda: len(lines) > len(dead) or visitor.step < 0, "no new socket")
+    visitor.advances(3)
+    assert visitor.connection == ""
+
+
 def test_the_page_goes_on_after_the_server_was_restarted(visitor, server, recording):
     visitor.open(f"?run={recording.run}").advances(2)
     server.stop()

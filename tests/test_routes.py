@@ -10,6 +10,7 @@ import time
 import folders
 import made_up
 import pytest
+from conftest import REPOSITORY
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -55,6 +56,20 @@ def test_the_feed_sends_each_run_that_is_asked_for(client):
     assert {header["run"] for header in headers} == {"a", "b", "nonsense"}
     errors = {header["run"]: header.get("error") for header in headers}
     assert errors == {"a": None, "b": None, "nonsense": "There is no run nonsense."}
+
+
+def test_where_nothing_is_new_the_feed_says_that_the_line_holds(client, monkeypatch):
+    monkeypatch.setattr(routes, "BEAT_S", 0.05)
+    with client.websocket_connect("/live/feed?runs=nonsense", headers=HERE) as socket:
+        assert [header["error"] for header, _ in heard(socket)] == ["There is no run nonsense."]
+        assert [socket.receive_bytes() for _ in range(3)] == [b""] * 3
+
+
+def test_a_browser_waits_for_more_than_two_signs_of_life():
+    silent = re.search(
+        r"const SILENT = (\d+); // ms", (REPOSITORY / "assets" / "silence.js").read_text()
+    )
+    assert int(silent[1]) / 1000 > 2 * routes.BEAT_S
 
 
 def test_a_viewer_that_sees_a_gap_can_ask_for_everything(client):

@@ -126,6 +126,7 @@ def client(stage, monkeypatch):
     """Of a server with a key; whoever has no cookie is audience."""
     monkeypatch.setenv(rights.KEY, KEY)
     monkeypatch.setattr(stage_routes, "COUNT_S", 0.01)
+    monkeypatch.setattr(stage_routes, "BEAT_S", 3600.0)
     with TestClient(Starlette(routes=list(stage_routes.routes(stage)))) as client:
         yield client
 
@@ -185,6 +186,15 @@ def test_the_presenter_is_told_how_many_watch(client):
                 pass
         while presenter.receive_json() != {"viewers": 0}:
             pass
+
+
+def test_where_nothing_happens_presenter_and_audience_are_told_that_the_line_holds(
+    client, monkeypatch
+):
+    monkeypatch.setattr(stage_routes, "BEAT_S", 0.05)
+    with attend(client, presents=True) as presenter, attend(client) as viewer:
+        assert [viewer.receive_json() for _ in range(3)] == [{}] * 3
+        assert answer(presenter) == answer(presenter) == {}
 
 
 def test_whatever_a_viewer_says_changes_nothing(client, stage):

@@ -38,6 +38,7 @@ class Viewer:
 
     waiting: dict[str, deque[bytes]] = field(default_factory=dict)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    beats: bool = False  # something is to be sent, be it empty
     rest: float = 0.0  # seconds between messages, at least; what comes meanwhile goes together
 
     def offer(self, subject: str, frame: bytes, snapshot: Callable[[], bytes]) -> None:

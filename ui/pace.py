@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 FEW, MANY = 50, 150  # viewers of a subject: up to FEW the tick is `tick`, from MANY on `crowded`
 SHORTEST = 1 / 8  # of an interval: of rest; a moment that is nearer than this is left out
+BEAT_S = 5.0  # a sign of life on every socket: without one a browser cannot tell silence from a dead line
 STEP = 0.05  # seconds by which the tick grows: what has about as many viewers keeps its moments
 
 

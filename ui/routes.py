@@ -26,6 +26,7 @@ from engine.errors import EngineError, RunError
 from ui import figure_page, frames, moments, rights
 from ui.hub import Hub, Viewer
 from ui.outcome_table import OutcomeTable
+from ui.pace import BEAT_S
 from ui.probes import probes
 from ui.subjects import opener
 from ui.views import Library
@@ -117,7 +118,7 @@ async def _feed(hub: Hub, socket: WebSocket) -> None:
     viewer = Viewer()
     for subject in _asked(socket):
         hub.join(viewer, subject)
-    sender = asyncio.create_task(_send(viewer, socket))
+    tasks = [asyncio.create_task(_send(viewer, socket)), asyncio.create_task(_beat(viewer))]
     try:
         while True:  # all a viewer ever says: the subject it has missed a frame of
             hub.again(viewer, await socket.receive_text())
@@ -125,8 +126,9 @@ async def _feed(hub: Hub, socket: WebSocket) -> None:
         pass
     finally:
         hub.leave(viewer)
-        sender.cancel()
-        await asyncio.gather(sender, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _send(viewer: Viewer, socket: WebSocket) -> None:
@@ -137,9 +139,18 @@ async def _send(viewer: Viewer, socket: WebSocket) -> None:
         # Looked at before sending, not slept after it: with all at the same moments it is rarely early.
         if (early := sent + viewer.rest - time.monotonic()) > 0:
             await asyncio.sleep(early)
-        if waited := viewer.taken():
+        if (waited := viewer.taken()) or viewer.beats:
+            viewer.beats = False
             sent = time.monotonic()
             await socket.send_bytes(_message(waited))
+
+
+async def _beat(viewer: Viewer) -> None:
+    """A message now and then, without frames where there are none."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        viewer.beats = True
+        viewer.ready.set()
 
 
 #: Who looks at the same subjects is sent the same bytes, put together once.

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +14,7 @@ from streamlit import config
 
 from engine.errors import EngineError, LimitError, StageError
 from ui import qr, rights
+from ui.pace import BEAT_S
 from ui.rates import Bucket
 from ui.routes import REFUSED, same_origin
 from ui.stage import Stage
@@ -41,11 +41,17 @@ async def _attended(stage: Stage, socket: WebSocket) -> None:
         await socket.close(code=REFUSED)
         return
     await socket.accept()
-    with suppress(WebSocketDisconnect):
+    beating = asyncio.create_task(_beat(socket))
+    try:
         if rights.may_change(socket.cookies) and "follow" not in socket.query_params:
             await _present(stage, socket)
         else:
             await _follow(stage, socket)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
 
 
 async def _present(stage: Stage, socket: WebSocket) -> None:
@@ -74,6 +80,12 @@ async def _count(stage: Stage, socket: WebSocket) -> None:
             await socket.send_json({"viewers": viewers})
             told = viewers
         await asyncio.sleep(COUNT_S)
+
+
+async def _beat(socket: WebSocket) -> None:
+    while True:
+        await asyncio.sleep(BEAT_S)
+        await socket.send_json({})
 
 
 async def _follow(stage: Stage, socket: WebSocket) -> None:

@@ -151,7 +151,7 @@ class Watch:
     def _take(self, message: str | bytes, first: str) -> None:
         assert isinstance(message, bytes)
         now = time.time()
-        self.seen.messages += 1
+        self.seen.messages += bool(message)  # an empty one is a sign of life
         for header in frames(message):
             self.seen.refreshes += header["run"] == first
             if MEASURED_AT in header:
