@@ -228,7 +228,7 @@ def test_a_ladder_that_is_interrupted_stops_all_its_runs_and_keeps_what_they_rec
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=20)
+    printed, _ = process.communicate(timeout=90)
     assert process.returncode == 1
     statuses = [one["status"] for row in objects(printed) for one in row["each"]]
     assert statuses == [store.STOPPED] * 10

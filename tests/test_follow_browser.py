@@ -32,7 +32,9 @@ class Viewer(Visitor):
         line.connect_to_server().on_message(lambda text: line.send(self._said(text)))
 
     def _said(self, text):
-        return json.dumps(json.loads(text) | ({"viewers": self.crowd} if self.crowd else {}))
+        told = json.loads(text)
+        crowd = {"viewers": self.crowd} if self.crowd and "viewers" in told else {}
+        return json.dumps(told | crowd)
 
     @property
     def pill(self):

@@ -4,6 +4,7 @@ A browser sends all its controls with each change. So each test moves a control 
 and then sends a third, with the first as it was.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from engine import runs
 from engine.presets import PRESETS
 from engine.remedies import REMEDIES
 from engine.spec import RunSpec
-from ui import spec_form, unheard
+from ui import links, spec_form, unheard
 
 MAIN = Path(__file__).parent.parent / "pages" / "main.py"
 
@@ -191,3 +192,47 @@ def test_what_is_put_back_through_the_same_control_is_taken_at_once():
     for name in ("better_optimizer", "baseline", "better_optimizer"):
         put(page, "preset", name).run()
         assert asked(page) == PRESETS[name].spec()
+
+
+#: Rows of buttons -> what they offer.
+OFFERED = {
+    "compare_show": links.SHOWS,
+    "compare_form": links.LADDER_FORMS,
+    "compare_align": links.ALIGNS,
+    "compare_part": links.PARTS,
+    "compare_histograms": links.KINDS,
+}
+#: What a control is set to, as its message to the browser says its default.
+SET_TO: dict[str, Callable[[Any], Any]] = {
+    "number_input": lambda widget: widget.value,
+    "selectbox": lambda widget: widget.index,
+    "multiselect": lambda widget: widget.indices,
+    "button_group": lambda widget: [OFFERED[widget.key].index(widget.value)],
+}
+#: Controls that may be left open, or whose setting is in no link.
+OPEN = ("compare_base", "compare_ladder", "compare_remedies", "compare_whom")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "least"),
+    [
+        ("theory.py", {"net": "activation=tanh,depth=20,norm=layer,init=normal,std=0.3"}, 12),
+        ("compare.py", {"new_data": "moons", "new_epochs": "7", "seeds": "3"}, 3),
+        ("compare.py", {"show": "ladder", "form": "both", "seeds": "3"}, 4),
+        ("compare.py", {"runs": "", "align": "epoch", "part": "test", "histogram_layer": "2"}, 7),
+    ],
+)
+def test_a_control_that_was_just_drawn_shows_what_it_is_set_to_from_the_first(path, query, least):
+    if "runs" in query:
+        query = query | {"runs": ",".join(runs.create(RunSpec(seed=seed)) for seed in (1, 2))}
+    page = opened(path, **query)
+    found = 0
+    for kind, set_to in SET_TO.items():
+        for widget in page.get(kind):
+            key = widget.key or ""
+            if key.startswith(("theory_", "compare_")) and key not in OPEN:
+                default = widget.proto.default
+                shown = default if kind in ("number_input", "selectbox") else list(default)
+                assert shown == set_to(widget), widget.key
+                found += 1
+    assert found >= least

@@ -35,7 +35,7 @@ def draw_show(link: Comparison) -> None:
     st.segmented_control(
         "Show",
         links.SHOWS,
-        default=SIDE_BY_SIDE,
+        default=link.show,
         required=True,
         format_func=SHOW_WORDS.__getitem__,
         label_visibility="collapsed",
@@ -224,6 +224,7 @@ def _draw_picker(link: Comparison, entries: Sequence[Entry]) -> None:
     st.multiselect(
         "Shown side by side",
         list(labels),
+        shown,
         format_func=labels.__getitem__,
         max_selections=MOST_CONTENDERS,
         placeholder="Choose runs" if labels else "No run yet",
@@ -311,14 +312,21 @@ def draw_common(link: Comparison, heading: str) -> None:
     if rights.is_audience():
         return
     st.markdown(f"**{heading}**")
-    st.selectbox("Data set", list(DATA_SETS), **compare_link.bound("new_data", link.new_data))
+    names = list(DATA_SETS)
+    st.selectbox(
+        "Data set",
+        names,
+        names.index(link.new_data),
+        **compare_link.bound("new_data", link.new_data),
+    )
     with st.container():
         if link.new_data not in runs.data_here():
             st.caption(f"{DATA_SETS[link.new_data].title} will be downloaded.")
     low, high = map(int, bounds("epochs"))
     left, right = st.columns(2)
     with left:
-        st.number_input("Epochs", low, high, **compare_link.bound("new_epochs", link.new_epochs))
+        epochs = link.new_epochs
+        st.number_input("Epochs", low, high, epochs, **compare_link.bound("new_epochs", epochs))
     with right:
         draw_seeds(link)
 
@@ -327,4 +335,5 @@ def draw_seeds(link: Comparison) -> None:
     """How many seeds each contender is trained from; nothing for the audience."""
     if rights.is_audience():
         return
-    st.number_input("Seeds each", 1, MOST_SEEDS, **compare_link.bound("seeds", link.seeds))
+    seeds = link.seeds
+    st.number_input("Seeds each", 1, MOST_SEEDS, seeds, **compare_link.bound("seeds", seeds))

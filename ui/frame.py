@@ -78,5 +78,10 @@ STYLE = """
 }
 .st-key-lesson_bar [role="radiogroup"] { flex-wrap: wrap; }
 .st-key-status button { min-height: 1.75rem; padding: 0; }
+:is(.st-key-verdict, .st-key-rungs) { overflow-x: auto; }
+@media (max-width: 640px) { /* a phone: what is said stands above what can be pressed */
+  :is(.st-key-status_row, .st-key-status, .st-key-theory_head) { flex-wrap: wrap; }
+  :is(.st-key-status_row, .st-key-status, .st-key-theory_head) > :first-child { flex: 1 1 100%; }
+}
 </style>
 """

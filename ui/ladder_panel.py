@@ -84,7 +84,7 @@ def draw_sidebar(link: Comparison, ladder: Ladder) -> None:
     st.selectbox(
         "Earlier ladders",
         list(labels),
-        index=None,
+        index=list(labels).index(ladder.id) if ladder.id else None,
         format_func=labels.__getitem__,
         placeholder="Choose a ladder" if labels else "No ladder yet",
         disabled=not labels,
@@ -96,7 +96,7 @@ def draw_sidebar(link: Comparison, ladder: Ladder) -> None:
     st.segmented_control(
         "Form",
         links.LADDER_FORMS,
-        default=links.LADDER_FORMS[0],
+        default=link.form,
         required=True,
         format_func=compare_controls.FORM_WORDS.__getitem__,
         **compare_link.bound("form", link.form),

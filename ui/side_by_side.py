@@ -76,7 +76,7 @@ def draw_view(link: Comparison, layers: int) -> None:
         st.segmented_control(
             label,
             values,
-            default=values[0],
+            default=getattr(link, name),
             required=True,
             format_func=lambda value: value.replace("_", " "),
             **compare_link.bound(name, getattr(link, name)),
@@ -84,6 +84,7 @@ def draw_view(link: Comparison, layers: int) -> None:
     st.selectbox(
         f"Layer of {layers}",
         range(1, layers + 1),
+        link.histogram_layer - 1,
         width=110,
         **compare_link.bound("histogram_layer", link.histogram_layer),
     )

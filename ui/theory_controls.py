@@ -1,6 +1,6 @@
 """The Theory page's sidebar: which untrained network is looked at. It lives in the link."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -141,28 +141,41 @@ def _draw(name: str, values: Mapping[str, Any]) -> None:
     if idle:
         label += f" ({words.why_idle(name)})"
     key = f"theory_{name}"
-    number = type(PLAIN[name])
-    unheard.move(key, number(values[name]))
+    # As its default too: a browser that has just drawn a control may send that, and nothing else yet.
+    value = type(PLAIN[name])(values[name])
+    unheard.move(key, value)
     if name == "data":
         here = [one for one in runs.data_here() if one in DATA_SETS]
-        offered = here if values[name] in here else [*here, values[name]]
-        st.selectbox(label, offered, key=key, format_func=_title, on_change=_changed, args=(name,))
+        _choice(name, label, here if value in here else [*here, value], value, format_func=_title)
     elif choices(name):
-        options = choices(name)
-        st.selectbox(label, options, key=key, disabled=idle, on_change=_changed, args=(name,))
+        _choice(name, label, choices(name), value, disabled=idle)
     else:
-        low, high = bounds(name)
+        number = type(value)
+        low, high = map(number, bounds(name))
         st.number_input(
             label,
-            number(low),
-            number(high),
-            step=1 if number is int else spec_form.step_of(values[name]),
+            low,
+            high,
+            value,
+            step=1 if number is int else spec_form.step_of(value),
             format="%d" if number is int else "%g",
             key=key,
             disabled=idle,
             on_change=_changed,
             args=(name,),
         )
+
+
+def _choice(name: str, label: str, options: Sequence[str], value: str, **more: Any) -> None:
+    st.selectbox(
+        label,
+        options,
+        options.index(value),
+        key=f"theory_{name}",
+        on_change=_changed,
+        args=(name,),
+        **more,
+    )
 
 
 def _title(name: str) -> str:
