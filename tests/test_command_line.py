@@ -222,13 +222,23 @@ def test_the_ladder_is_a_table_for_people_and_its_exit_code_is_that_of_the_worst
 
 def test_a_ladder_that_is_interrupted_stops_all_its_runs_and_keeps_what_they_recorded():
     command = [sys.executable, "-m", "engine", *LADDER, "--set", "epochs=9000"]
-    process = subprocess.Popen([*command, "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
-    while not any(run.step > 20 for run in runs.all()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=90)
+    process = subprocess.Popen(
+        [*command, "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        # What a shell starts in the background is deaf to it, and so are its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while not any(run.step > 20 for run in runs.all()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=90)
+    finally:
+        process.kill()
     assert process.returncode == 1
     statuses = [one["status"] for row in objects(printed) for one in row["each"]]
     assert statuses == [store.STOPPED] * 10
