@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.errors import EngineError, RunError
 from ui import figure_page, frames, moments, rights
+from ui.beside import beside
 from ui.hub import Hub, Viewer
 from ui.outcome_table import OutcomeTable
 from ui.pace import BEAT_S
@@ -118,17 +119,14 @@ async def _feed(hub: Hub, socket: WebSocket) -> None:
     viewer = Viewer()
     for subject in _asked(socket):
         hub.join(viewer, subject)
-    tasks = [asyncio.create_task(_send(viewer, socket)), asyncio.create_task(_beat(viewer))]
-    try:
-        while True:  # all a viewer ever says: the subject it has missed a frame of
-            hub.again(viewer, await socket.receive_text())
-    except (WebSocketDisconnect, KeyError):  # KeyError: bytes came where text was due
-        pass
-    finally:
-        hub.leave(viewer)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with beside(_send(viewer, socket), _beat(viewer)):
+        try:
+            while True:  # all a viewer ever says: the subject it has missed a frame of
+                hub.again(viewer, await socket.receive_text())
+        except (WebSocketDisconnect, KeyError):  # KeyError: bytes came where text was due
+            pass
+        finally:
+            hub.leave(viewer)
 
 
 async def _send(viewer: Viewer, socket: WebSocket) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,7 @@ from streamlit import config
 
 from engine.errors import EngineError, LimitError, StageError
 from ui import qr, rights
+from ui.beside import beside
 from ui.pace import BEAT_S
 from ui.rates import Bucket
 from ui.routes import REFUSED, same_origin
@@ -41,36 +43,27 @@ async def _attended(stage: Stage, socket: WebSocket) -> None:
         await socket.close(code=REFUSED)
         return
     await socket.accept()
-    beating = asyncio.create_task(_beat(socket))
-    try:
-        if rights.may_change(socket.cookies) and "follow" not in socket.query_params:
-            await _present(stage, socket)
-        else:
-            await _follow(stage, socket)
-    except WebSocketDisconnect:
-        pass
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+    presents = rights.may_change(socket.cookies) and "follow" not in socket.query_params
+    with suppress(WebSocketDisconnect):
+        async with beside(_beat(socket)):
+            await (_present if presents else _follow)(stage, socket)
 
 
 async def _present(stage: Stage, socket: WebSocket) -> None:
-    counting = asyncio.create_task(_count(stage, socket))
     stage.enter()
     try:
-        async for text in _heard(socket):
-            if not rights.may_change(socket.cookies):  # the cookie has ended since
-                await socket.close(code=REFUSED)
-                return
-            try:
-                told = _message(text)
-                stage.show(told.get("path"), told.get("search"))
-            except StageError as error:
-                await socket.send_json({"error": str(error)})
+        async with beside(_count(stage, socket)):
+            async for text in _heard(socket):
+                if not rights.may_change(socket.cookies):  # the cookie has ended since
+                    await socket.close(code=REFUSED)
+                    return
+                try:
+                    told = _message(text)
+                    stage.show(told.get("path"), told.get("search"))
+                except StageError as error:
+                    await socket.send_json({"error": str(error)})
     finally:
         stage.exit()
-        counting.cancel()
-        await asyncio.gather(counting, return_exceptions=True)
 
 
 async def _count(stage: Stage, socket: WebSocket) -> None:
@@ -94,14 +87,12 @@ async def _follow(stage: Stage, socket: WebSocket) -> None:
     except LimitError:
         await socket.close(code=NO_ROOM)
         return
-    telling = asyncio.create_task(_tell(stage, socket, listener.next))
     try:
-        async for _ in _heard(socket):
-            pass  # whatever a viewer says changes nothing
+        async with beside(_tell(stage, socket, listener.next)):
+            async for _ in _heard(socket):
+                pass  # whatever a viewer says changes nothing
     finally:
         stage.leave(listener)
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def _tell(stage: Stage, socket: WebSocket, following: Any) -> None:
