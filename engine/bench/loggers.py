@@ -82,7 +82,7 @@ class _WandB(_Logger):
         row: dict[str, Any] = {}
         for name, tensor in tensors.items():
             if name.startswith("activation"):  # which `watch` knows nothing of
-                row[name] = self.histogram(tensor.numpy())  # type: ignore[arg-type]
+                row[name] = self.histogram(tensor.numpy())
             row[f"{name}/norm"] = tensor.norm().item()
         self.run.log(row, step=step)
 
