@@ -236,7 +236,7 @@ def test_a_ladder_that_is_interrupted_stops_all_its_runs_and_keeps_what_they_rec
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=90)
+        printed, _ = process.communicate(timeout=20)
     finally:
         process.kill()
     assert process.returncode == 1
